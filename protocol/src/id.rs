@@ -1,0 +1,215 @@
+//! Names and numbers that cross the wire, each its own type: parsed once at the edge, trusted within.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The id of an event: a UUIDv7 (RFC 9562 §5.7), so ids sort by the time the relay took the event.
+///
+/// Shown as `evt_` and 26 characters of Crockford base32, which sort like the ids themselves.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId([u8; 16]);
+
+/// Crockford's base32 alphabet, in lower case.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const PREFIX: &str = "evt_";
+const DIGITS: usize = 26;
+
+impl EventId {
+    /// A new id, greater than every id this process made before.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(Uuid::now_v7().into_bytes())
+    }
+
+    /// The smallest id an event taken at this millisecond of the Unix epoch can have: a bound for range queries.
+    #[must_use]
+    pub fn first_at(unix_ms: u64) -> Self {
+        Self(((u128::from(unix_ms)) << 80).to_be_bytes())
+    }
+
+    /// The id with these bytes; any 16 bytes are an id.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 16 bytes, in the order in which ids sort.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// When the id was made, in milliseconds of the Unix epoch.
+    #[must_use]
+    pub fn unix_ms(&self) -> u64 {
+        (u128::from_be_bytes(self.0) >> 80) as u64
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = u128::from_be_bytes(self.0);
+        let mut text = [0u8; DIGITS];
+        for (place, digit) in text.iter_mut().enumerate() {
+            let shift = 5 * (DIGITS - 1 - place);
+            *digit = ALPHABET[(number >> shift) as usize & 31];
+        }
+        f.write_str(PREFIX)?;
+        text.iter().try_for_each(|digit| fmt::Write::write_char(f, char::from(*digit)))
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is no event id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an event id: expected evt_ and 26 characters of 0-9 a-z without i l o u")]
+pub struct NotAnEventId;
+
+impl FromStr for EventId {
+    type Err = NotAnEventId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEventId> {
+        let digits = text.strip_prefix(PREFIX).ok_or(NotAnEventId)?.as_bytes();
+        if digits.len() != DIGITS || digits[0] > b'7' {
+            return Err(NotAnEventId);
+        }
+        let mut number = 0u128;
+        for digit in digits {
+            let value = ALPHABET.iter().position(|a| a == digit).ok_or(NotAnEventId)?;
+            number = number << 5 | value as u128;
+        }
+        Ok(Self(number.to_be_bytes()))
+    }
+}
+
+/// A stream of one line: one attempt at one event. Numbers only grow; 0 is the line itself.
+///
+/// 64 bits, because a busy line would use up 32 in two days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The name of an endpoint or a group: 1 to 46 characters of `a-z 0-9 -`, beginning and ending with none of `-`.
+///
+/// 46, so that the name with its 17 characters of key fits into one DNS label (RFC 1035 §2.3.4).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(Box<str>);
+
+impl Name {
+    /// The longest name, in characters.
+    pub const MAX: usize = 46;
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The group that answers providers: `main`.
+    #[must_use]
+    pub fn main() -> Self {
+        Self("main".into())
+    }
+}
+
+/// A text that is no name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a name: 1 to 46 characters of a-z, 0-9 and -, neither first nor last a -")]
+pub struct NotAName(pub String);
+
+impl FromStr for Name {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let plain = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let bytes = text.as_bytes();
+        let ends = bytes.first().is_some_and(plain) && bytes.last().is_some_and(plain);
+        if ends && bytes.len() <= Self::MAX && bytes.iter().all(|c| plain(c) || *c == b'-') {
+            Ok(Self(text.into()))
+        } else {
+            Err(NotAName(text.chars().take(80).collect()))
+        }
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NotAName;
+
+    fn try_from(text: String) -> Result<Self, NotAName> {
+        text.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0.into()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_event_id_survives_its_text_and_sorts_like_it(a in any::<[u8; 16]>(), b in any::<[u8; 16]>()) {
+            let (a, b) = (EventId::from_bytes(a), EventId::from_bytes(b));
+            prop_assert_eq!(a.to_string().parse::<EventId>(), Ok(a));
+            prop_assert_eq!(a.to_string().cmp(&b.to_string()), a.cmp(&b));
+        }
+
+        #[test]
+        fn no_text_makes_the_parsers_panic(text in ".{0,40}") {
+            let _ = text.parse::<EventId>();
+            let _ = text.parse::<Name>();
+        }
+    }
+
+    #[test]
+    fn ids_grow_and_tell_their_time() {
+        let ids: Vec<EventId> = (0..10_000).map(|_| EventId::now()).collect();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(EventId::first_at(ids[0].unix_ms()) <= ids[0]);
+        assert!(EventId::first_at(ids[0].unix_ms() + 1) > ids[0]);
+    }
+
+    #[test]
+    fn an_id_too_large_or_too_short_is_refused() {
+        for text in
+            ["evt_8zzzzzzzzzzzzzzzzzzzzzzzzz", "evt_0", "01h455vb4pex5vsknk084sn02q", "evt_"]
+        {
+            assert_eq!(text.parse::<EventId>(), Err(NotAnEventId), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_dns_labels() {
+        for good in ["a", "github", "a-b-9", "0"] {
+            assert!(good.parse::<Name>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a_b", "a.b", "a*", "ä", &"x".repeat(47)] {
+            assert!(bad.parse::<Name>().is_err(), "{bad}");
+        }
+    }
+}

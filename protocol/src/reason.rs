@@ -1,0 +1,144 @@
+//! Why something was not done: the closed codes of REFUSE, RESET, GOAWAY and of the WebSocket close.
+
+/// Gives a byte-sized enum its number, its way back and its name in `snake_case`.
+macro_rules! codes {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $name {
+            /// Every code, in the order of its numbers.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The number on the wire.
+            #[must_use]
+            pub const fn code(self) -> u8 {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// The reason with this number, if there is one.
+            #[must_use]
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code { $($code => Some(Self::$variant),)* _ => None }
+            }
+
+            /// The name in documents, logs and error bodies.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+codes! {
+    /// Why an agent did not start an attempt. Nothing reached the target, so it may be tried elsewhere.
+    Refusal {
+        /// The agent has as much in hand as it may.
+        Overloaded = 1 "overloaded",
+        /// The agent takes no more work.
+        Draining = 2 "draining",
+        /// The target takes no connection.
+        TargetRefused = 3 "target_refused",
+        /// The target's host name does not resolve.
+        TargetDns = 4 "target_dns",
+        /// No TLS with the target: certificate or handshake.
+        TargetTls = 5 "target_tls",
+        /// The path would leave the target's base path.
+        PathNotAllowed = 6 "path_not_allowed",
+        /// The agent has no such subscription.
+        UnknownSubscription = 7 "unknown_subscription",
+    }
+}
+
+codes! {
+    /// Why a stream ended before its time.
+    Broken {
+        /// The caller has gone, or nobody waits for the answer any more.
+        Cancelled = 1 "cancelled",
+        /// The target gave no answer in time.
+        TargetTimeout = 2 "target_timeout",
+        /// The target's answer is no HTTP, breaks off, or is beyond a bound.
+        TargetBadResponse = 3 "target_bad_response",
+        /// The request's body broke off at the caller.
+        RequestIncomplete = 4 "request_incomplete",
+        /// The receiver of this direction took nothing for too long.
+        Stalled = 5 "stalled",
+        /// A fault in the sender's own program.
+        Internal = 6 "internal",
+    }
+}
+
+codes! {
+    /// Whether the target may have seen the request.
+    Dispatched {
+        /// Surely not.
+        No = 0 "no",
+        /// It cannot be known.
+        Maybe = 1 "maybe",
+        /// It has.
+        Yes = 2 "yes",
+    }
+}
+
+codes! {
+    /// Why a side takes no more streams.
+    Leaving {
+        /// It shuts down or restarts.
+        Shutdown = 1 "shutdown",
+        /// The same instance has come back on a newer line.
+        Replaced = 2 "replaced",
+        /// The token has expired or was revoked.
+        Unauthorized = 3 "unauthorized",
+    }
+}
+
+/// The WebSocket close codes (RFC 6455 §7.4) with which a line ends.
+pub mod close {
+    /// A side leaves in order.
+    pub const GOING_AWAY: u16 = 1001;
+    /// A frame that breaks the protocol.
+    pub const PROTOCOL: u16 = 1002;
+    /// A text message: the wire is binary.
+    pub const UNSUPPORTED: u16 = 1003;
+    /// A message above the bound.
+    pub const TOO_BIG: u16 = 1009;
+    /// No version in common.
+    pub const NO_VERSION: u16 = 4000;
+    /// The first frame did not come in time.
+    pub const HELLO_TIMEOUT: u16 = 4001;
+    /// The token does not allow what HELLO asks for, or has expired.
+    pub const NOT_ALLOWED: u16 = 4003;
+    /// An endpoint of HELLO does not exist.
+    pub const UNKNOWN_ENDPOINT: u16 = 4004;
+    /// The other side was quiet for too long.
+    pub const DEAD: u16 = 4008;
+    /// The same instance has come back on a newer line.
+    pub const REPLACED: u16 = 4009;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_finds_its_way_back() {
+        for reason in Refusal::ALL {
+            assert_eq!(Refusal::from_code(reason.code()), Some(*reason));
+        }
+        for reason in Broken::ALL {
+            assert_eq!(Broken::from_code(reason.code()), Some(*reason));
+        }
+        assert_eq!(Dispatched::from_code(3), None);
+        assert_eq!(Leaving::from_code(0), None);
+    }
+}
