@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -107,7 +108,7 @@ impl fmt::Display for StreamId {
 /// 46, so that the name with its 17 characters of key fits into one DNS label (RFC 1035 §2.3.4).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 impl Name {
     /// The longest name, in characters.
@@ -122,7 +123,8 @@ impl Name {
     /// The group that answers providers: `main`.
     #[must_use]
     pub fn main() -> Self {
-        Self("main".into())
+        static MAIN: LazyLock<Name> = LazyLock::new(|| Name("main".into()));
+        MAIN.clone()
     }
 }
 
@@ -156,7 +158,7 @@ impl TryFrom<String> for Name {
 
 impl From<Name> for String {
     fn from(name: Name) -> Self {
-        name.0.into()
+        name.0.as_ref().into()
     }
 }
 

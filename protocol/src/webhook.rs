@@ -130,6 +130,31 @@ impl<'a> FromIterator<(&'a [u8], &'a [u8])> for Fields {
     }
 }
 
+/// Header names of one hop only (RFC 9110 §7.6.1), and those that would lead the next hop astray. In lower case.
+///
+/// `te` is here as well; a `trailers` in it is put back by whoever forwards trailers.
+const ONE_HOP: [&[u8]; 10] = [
+    b"connection",
+    b"expect",
+    b"http2-settings",
+    b"keep-alive",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"proxy-connection",
+    b"te",
+    b"transfer-encoding",
+    b"upgrade",
+];
+
+/// What the relay's own header names begin with, in lower case; none of them is believed from outside.
+pub const OURS: &[u8] = b"webhook-relay-";
+
+/// Whether a field is carried from end to end; `name` in lower case. What `Connection` names is for the caller to drop.
+#[must_use]
+pub fn is_end_to_end(name: &[u8]) -> bool {
+    !ONE_HOP.contains(&name) && !name.starts_with(OURS)
+}
+
 /// Fields under construction.
 #[derive(Debug, Default)]
 pub struct FieldsBuilder(BytesMut);

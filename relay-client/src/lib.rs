@@ -1,1 +1,21 @@
-//! x
+//! The agent of a self-hosted webhook relay: holds a line to the relay open from behind a firewall, replays what comes
+//! over it to local targets, and sends their answers back.
+//!
+//! - [`agent`]: the lines and the attempts, as one thing to run
+//! - [`dial`], [`socket`], [`wire`]: how a line is opened and driven (the relay drives its end with [`wire`] as well)
+//! - [`target`], [`fields`]: how a target is asked; [`answered`]: what it answered lately
+//! - [`notice`], [`screen`]: what people are told, and how it looks
+//! - [`commands`], [`config`], [`api`]: the program `relay-client`
+
+pub mod agent;
+pub mod answered;
+pub mod api;
+pub mod commands;
+pub mod config;
+pub mod dial;
+pub mod fields;
+pub mod notice;
+pub mod screen;
+pub mod socket;
+pub mod target;
+pub mod wire;

@@ -165,10 +165,7 @@ fn on_stream(code: u8, stream: StreamId, bytes: &[u8]) -> Bytes {
 
 /// A frame that ends in words, cut at a character's edge where they are too many.
 fn text(code: u8, head: &[u8], words: &str, most: usize) -> Bytes {
-    let mut end = words.len().min(most);
-    while !words.is_char_boundary(end) {
-        end -= 1;
-    }
+    let end = words.floor_char_boundary(most);
     let mut out = BytesMut::with_capacity(1 + head.len() + end);
     out.put_u8(code);
     out.put_slice(head);

@@ -1,0 +1,215 @@
+//! One attempt: from the request that came over the line to the answer that goes back.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::Frame;
+use relay_protocol::limits::INLINE_MAX;
+use relay_protocol::reason::{Broken, Dispatched, Refusal};
+use relay_protocol::webhook::{Answer, Fields, Request};
+use tokio::time::timeout;
+
+use super::Work;
+use crate::answered::Remembered;
+use crate::fields::{end_to_end, trailers};
+use crate::notice::{Attempt, Notice};
+use crate::target::body::RequestBody;
+use crate::target::http::Answering;
+use crate::target::{Failure, HttpTarget};
+use crate::wire::Stream;
+
+/// A request as it came.
+pub(super) struct Incoming {
+    pub(super) stream: Stream,
+    pub(super) request: Request,
+    pub(super) body: Bytes,
+    pub(super) end: bool,
+}
+
+/// Carries out one attempt; all that can go wrong is told to the relay.
+pub(super) async fn attempt(work: &Work, incoming: Incoming) {
+    let route = work.routes.get(usize::from(incoming.request.subscription));
+    let Some(route) = route else {
+        incoming.stream.refuse(Refusal::UnknownSubscription, "no such subscription at this agent");
+        return;
+    };
+    let started = Instant::now();
+    let told = work.notices.of_attempts().then(|| Attempt {
+        event: incoming.request.event,
+        attempt: incoming.request.attempt,
+        endpoint: route.subscription.endpoint.to_string(),
+        method: incoming.request.method.clone(),
+        path: incoming.request.path.clone(),
+    });
+    if let Some(attempt) = &told {
+        work.notices.tell(Notice::Started(attempt.clone()));
+    }
+    let result = exchange(work, &route.target, incoming).await;
+    if let Some(attempt) = told {
+        work.notices.tell(Notice::Done { attempt, result, took: started.elapsed() });
+    }
+}
+
+/// Asks the target unless the caller goes first; then dropping the work cuts the local connection.
+async fn exchange(work: &Work, target: &HttpTarget, incoming: Incoming) -> Result<u16, String> {
+    let Incoming { stream, request, body, end } = incoming;
+    let stream = Arc::new(stream);
+    let cancelled = || Err("cancelled: the caller has gone".to_owned());
+    tokio::select! {
+        biased;
+        result = ask(work, target, &stream, &request, body, end) => result,
+        () = stream.cancelled() => cancelled(),
+    }
+}
+
+async fn ask(
+    work: &Work,
+    target: &HttpTarget,
+    stream: &Arc<Stream>,
+    request: &Request,
+    body: Bytes,
+    end: bool,
+) -> Result<u16, String> {
+    let limit = Duration::from_millis(request.deadline_ms.into()).min(target.answer_timeout());
+    let key = (request.subscription, request.event);
+    if request.resent
+        && let Ok(Some(earlier)) = timeout(limit, work.memory.earlier(key)).await
+    {
+        return Ok(repeat(stream, earlier));
+    }
+    let running = work.memory.begin(key);
+    let body = if end {
+        RequestBody::Whole(body)
+    } else {
+        RequestBody::Streamed { first: body, rest: Arc::clone(stream), left: request.length }
+    };
+    let mut answering = match timeout(limit, target.send(request, body)).await {
+        Ok(Ok(answering)) => answering,
+        Ok(Err(failure)) => return Err(fail(stream, &failure)),
+        Err(_) => {
+            let words = format!("no answer in {} ms", limit.as_millis());
+            stream.reset(Broken::TargetTimeout, Dispatched::Yes, &words);
+            return Err(words);
+        }
+    };
+    let status = answering.response.status().as_u16();
+    match pass_on(stream, &mut answering).await {
+        Ok(whole) => {
+            answering.finish().await;
+            if let Some(remembered) = whole.filter(|_| (200..300).contains(&status)) {
+                running.remember(remembered);
+            }
+            Ok(status)
+        }
+        Err(why) => Err(why),
+    }
+}
+
+fn repeat(stream: &Stream, earlier: Remembered) -> u16 {
+    let Remembered { answer, mut body } = earlier;
+    let status = answer.status;
+    if let Ok(false) = stream.answer(answer, &mut body, true) {
+        stream.reset(Broken::Internal, Dispatched::Yes, "a remembered answer did not fit");
+    }
+    status
+}
+
+fn fail(stream: &Stream, failure: &Failure) -> String {
+    let words = failure.to_string();
+    match failure {
+        Failure::Refused(reason, _) => stream.refuse(*reason, &words),
+        Failure::Broken(reason, _) => stream.reset(*reason, Dispatched::Yes, &words),
+    }
+    words
+}
+
+/// Passes an answer on as it comes; a small one that is there whole goes as one frame, and comes back for the memory.
+async fn pass_on(
+    stream: &Stream,
+    answering: &mut Answering<'_>,
+) -> Result<Option<Remembered>, String> {
+    let bad = |why: &str| {
+        stream.reset(Broken::TargetBadResponse, Dispatched::Yes, why);
+        Err(why.to_owned())
+    };
+    let response = &answering.response;
+    let status = response.status().as_u16();
+    if status < 200 {
+        return bad("an interim status as the final answer");
+    }
+    let answer = Answer { status, fields: end_to_end(response.headers(), |_| false).finish() };
+    let Ok(mut gathered) = gather(answering).await else { return bad("the answer broke off") };
+    let end = matches!(&gathered.end, Some(trailers) if trailers.is_empty());
+    let whole = end.then(|| Remembered { answer: answer.clone(), body: gathered.bytes.clone() });
+    match stream.answer(answer, &mut gathered.bytes, end) {
+        Err(_) => return bad("the answer's header fields are above the bound"),
+        Ok(true) => return Ok(whole),
+        Ok(false) => {}
+    }
+    let gone = |_| "the caller has gone".to_owned();
+    stream.send(gathered.bytes).await.map_err(gone)?;
+    if let Some(trailers) = gathered.end {
+        stream.end(trailers);
+        return Ok(None);
+    }
+    loop {
+        let frame = tokio::select! {
+            frame = answering.frame() => frame,
+            () = stream.over() => return Err("the line to the relay is lost".to_owned()),
+        };
+        match frame.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(bytes))) => stream.send(bytes).await.map_err(gone)?,
+            Some(Ok(Err(frame))) => {
+                stream.end(frame.into_trailers().map(|map| trailers(&map)).unwrap_or_default());
+                return Ok(None);
+            }
+            Some(Err(_)) => return bad("the answer broke off"),
+            None => {
+                stream.end(Fields::default());
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// The beginning of an answer's body.
+struct Gathered {
+    bytes: Bytes,
+    /// The trailers, when the body is complete.
+    end: Option<Fields>,
+}
+
+/// Takes what is there without waiting, so that a head never waits for its body.
+async fn gather(answering: &mut Answering<'_>) -> hyper::Result<Gathered> {
+    let (mut bytes, mut more) = (Bytes::new(), BytesMut::new());
+    let end = loop {
+        if hyper::body::Body::is_end_stream(answering.response.body()) {
+            break Some(Fields::default());
+        }
+        if bytes.len() + more.len() >= INLINE_MAX {
+            break None;
+        }
+        match answering.ready_frame().await {
+            Poll::Pending => break None,
+            Poll::Ready(None) => break Some(Fields::default()),
+            Poll::Ready(Some(frame)) => match frame?.into_data() {
+                Ok(data) if bytes.is_empty() => bytes = data,
+                Ok(data) => more.extend_from_slice(&data),
+                Err(frame) => {
+                    break Some(
+                        frame.into_trailers().map(|map| trailers(&map)).unwrap_or_default(),
+                    );
+                }
+            },
+        }
+    };
+    if !more.is_empty() {
+        let mut joined = BytesMut::with_capacity(bytes.len() + more.len());
+        joined.extend_from_slice(&bytes);
+        joined.extend_from_slice(&more);
+        bytes = joined.freeze();
+    }
+    Ok(Gathered { bytes, end })
+}

@@ -1,0 +1,182 @@
+//! The agent: keeps its lines open, serves what comes over them, and leaves in order.
+//!
+//! It knows the relay by its URL and its targets by their subscriptions; what people see of it are notices.
+
+mod exchange;
+mod lines;
+mod slot;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use relay_protocol::hello::Subscription;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::answered::AnswerMemory;
+use crate::dial::RelayUrl;
+use crate::notice::{Notice, Notices};
+use crate::socket::Trust;
+use crate::target::HttpTarget;
+
+use lines::Lines;
+
+/// How many lines an agent keeps: the second one is there when the first one breaks.
+pub const LINES: u8 = 2;
+
+/// How long an agent that is told to stop may take to finish what it has.
+pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// How often the clocks are compared.
+const SLEEP_CHECK: Duration = Duration::from_secs(1);
+
+/// By how much wall clock and monotonic clock must part to mean that the machine has slept, or was moved in time.
+const SLEEP_GAP: Duration = Duration::from_secs(5);
+
+/// Where the token comes from. A file is read anew for each line, so that it can be replaced under a running agent.
+#[derive(Clone)]
+pub enum TokenSource {
+    /// The token itself.
+    Fixed(String),
+    /// A file that holds it.
+    File(PathBuf),
+}
+
+impl TokenSource {
+    /// The token as it is now.
+    ///
+    /// # Errors
+    /// When the file cannot be read, in words with its path.
+    pub fn read(&self) -> Result<String, String> {
+        match self {
+            Self::Fixed(token) => Ok(token.clone()),
+            Self::File(path) => std::fs::read_to_string(path)
+                .map(|text| text.trim().to_owned())
+                .map_err(|e| format!("the token file {} cannot be read: {e}", path.display())),
+        }
+    }
+}
+
+impl std::fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fixed(_) => f.write_str("Fixed(masked)"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
+}
+
+/// One endpoint and where its requests go.
+pub struct Route {
+    /// What the agent asks the relay for.
+    pub subscription: Subscription,
+    /// Where it sends what comes.
+    pub target: Arc<HttpTarget>,
+}
+
+/// How an agent is set up.
+pub struct Setup {
+    /// The relay.
+    pub relay: RelayUrl,
+    /// Whom to trust when it speaks TLS.
+    pub trust: Trust,
+    /// The token.
+    pub token: TokenSource,
+    /// What to serve; a request's subscription is the place in this list.
+    pub routes: Vec<Route>,
+    /// How many lines to keep, at least 1.
+    pub lines: u8,
+    /// How many requests may be under way on one line.
+    pub max_streams: u32,
+    /// Where to tell what happens.
+    pub notices: Notices,
+}
+
+/// What every attempt needs.
+struct Work {
+    routes: Vec<Route>,
+    memory: AnswerMemory,
+    notices: Notices,
+    /// Every attempt under way, whichever line it came over.
+    attempts: TaskTracker,
+}
+
+/// A running `relay-client`, before it runs.
+pub struct Agent {
+    relay: RelayUrl,
+    trust: Trust,
+    token: TokenSource,
+    lines_wanted: u8,
+    max_streams: u32,
+    instance: String,
+    work: Arc<Work>,
+    lines: Lines,
+    /// Told when the machine has slept: every line is opened anew.
+    woke_up: Notify,
+}
+
+impl Agent {
+    /// An agent with a fresh instance id.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let Setup { relay, trust, token, routes, lines, max_streams, notices } = setup;
+        let work = Work {
+            routes,
+            memory: AnswerMemory::default(),
+            notices: notices.clone(),
+            attempts: TaskTracker::new(),
+        };
+        Self {
+            relay,
+            trust,
+            token,
+            lines_wanted: lines.max(1),
+            max_streams,
+            instance: format!("{:032x}", fastrand::u128(..)),
+            work: Arc::new(work),
+            lines: Lines::new(notices),
+            woke_up: Notify::new(),
+        }
+    }
+
+    /// Runs until `stop`, then finishes what it has, takes no more, and leaves within [`DRAIN`].
+    ///
+    /// Never gives up on the relay: what it cannot mend it tells and tries again, slowly.
+    pub async fn run(self, stop: CancellationToken) {
+        let agent = Arc::new(self);
+        let mut tasks = JoinSet::new();
+        for slot in 0..agent.lines_wanted {
+            tasks.spawn(Arc::clone(&agent).keep(slot, stop.clone()));
+        }
+        for route in &agent.work.routes {
+            tasks.spawn(route.target.sweep());
+        }
+        tasks.spawn(Arc::clone(&agent).watch_for_sleep());
+        stop.cancelled().await;
+        agent.work.notices.tell(Notice::Draining);
+        agent.lines.drain(DRAIN).await;
+        agent.work.attempts.close();
+        tasks.shutdown().await;
+    }
+
+    /// The wall clock goes on while a machine sleeps, the monotonic one does not: a gap means that no line lives.
+    async fn watch_for_sleep(self: Arc<Self>) {
+        let mut before = (SystemTime::now(), Instant::now());
+        loop {
+            tokio::time::sleep(SLEEP_CHECK).await;
+            let now = (SystemTime::now(), Instant::now());
+            let wall =
+                now.0.duration_since(before.0).unwrap_or_else(|backwards| backwards.duration());
+            if wall.abs_diff(now.1 - before.1) > SLEEP_GAP {
+                tracing::info!(
+                    "the clocks have parted: the machine has slept, all lines are opened anew"
+                );
+                self.woke_up.notify_waiters();
+            }
+            before = now;
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `relay-client forward [TARGET]`: one command to a public URL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use relay_protocol::hello::Subscription;
+use relay_protocol::id::{Name, NotAName};
+use relay_protocol::limits::STREAMS_MAX;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, To};
+use crate::agent::{Agent, LINES, Route, Setup};
+use crate::api::{Api, ApiError};
+use crate::notice::Notices;
+use crate::screen::{Style, show};
+use crate::target::{HttpTarget, Options};
+
+#[derive(Debug, Args)]
+pub(super) struct Forward {
+    /// Where to send webhooks: http://host[:port][/base], https://..., unix:/path.sock[:/base] or a port
+    #[arg(default_value = "http://localhost:3000")]
+    target: String,
+    /// The endpoint; made if there is none and the token may [default: the only one the token sees]
+    #[arg(long, value_name = "NAME")]
+    endpoint: Option<String>,
+    /// The group whose work to share
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    group: String,
+    /// Send the Host that the provider used, not the target's own
+    #[arg(long)]
+    preserve_host: bool,
+    /// How long the target may take, in seconds, if the relay does not ask for less
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Show no line for each delivery
+    #[arg(long)]
+    quiet: bool,
+}
+
+impl Forward {
+    pub(super) async fn run(self, to: &To) -> Result<(), Failure> {
+        let token = to.token()?;
+        let api = Api {
+            relay: to.relay()?,
+            trust: to.trust()?,
+            token: token.read().map_err(Failure::Usage)?,
+        };
+        let usage = |e: NotAName| Failure::Usage(e.to_string());
+        let group: Name = self.group.parse().map_err(usage)?;
+        let endpoint = match &self.endpoint {
+            Some(name) => ensure(&api, name.parse().map_err(usage)?).await?,
+            None => the_only_one(&api).await?,
+        };
+        let mut options = Options { preserve_host: self.preserve_host, ..Options::default() };
+        if let Some(seconds) = self.timeout {
+            options.answer_timeout = Duration::from_secs(seconds);
+        }
+        let target = HttpTarget::new(&self.target, api.trust.clone(), options);
+        let target = Arc::new(target.map_err(|e| Failure::Usage(e.to_string()))?);
+        let subscription =
+            Subscription { endpoint, group, tap: false, max_backlog: None, skip_older_than_ms: None };
+        let setup = Setup {
+            relay: api.relay,
+            trust: api.trust,
+            token,
+            routes: vec![Route { subscription, target }],
+            lines: LINES,
+            max_streams: STREAMS_MAX,
+            notices: Notices::unwatched(),
+        };
+        keep(setup, to.json, self.quiet).await
+    }
+}
+
+/// Runs an agent until a signal, showing what happens. A second signal ends it at once.
+pub(super) async fn keep(mut setup: Setup, json: bool, quiet: bool) -> Result<(), Failure> {
+    let (notices, watched) = Notices::watched(!quiet);
+    setup.notices = notices;
+    let style = Style::for_stdout(json);
+    let screen = std::thread::spawn(move || show(style, watched));
+    let stop = CancellationToken::new();
+    let mut running = tokio::spawn(Agent::new(setup).run(stop.clone()));
+    tokio::select! {
+        () = asked_to_stop() => stop.cancel(),
+        _ = &mut running => return Err(Failure::Failed("the agent has ended by itself".into())),
+    }
+    tokio::select! {
+        _ = &mut running => {}
+        () = asked_to_stop() => return Err(Failure::Failed("stopped before everything was done".into())),
+    }
+    let _ = screen.join();
+    Ok(())
+}
+
+async fn asked_to_stop() {
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// The endpoint of this name, made if there is none and the token may.
+async fn ensure(api: &Api, name: Name) -> Result<Name, Failure> {
+    match api.get(&format!("/endpoints/{name}")).await {
+        Ok(_) => return Ok(name),
+        Err(ApiError::NotFound(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match api.post("/endpoints", &json!({"name": name})).await {
+        Ok(_) => Ok(name),
+        Err(ApiError::NotAllowed(why)) => {
+            Err(Failure::NotFound(format!("there is no endpoint {name}, and the token may not make it: {why}")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The only endpoint that the token sees.
+async fn the_only_one(api: &Api) -> Result<Name, Failure> {
+    let all = api.get("/endpoints").await?;
+    let names: Vec<&str> = all.as_array().into_iter().flatten().filter_map(|e| e["name"].as_str()).collect();
+    match names[..] {
+        [only] => only.parse().map_err(|e: NotAName| Failure::Failed(e.to_string())),
+        [] => Err(Failure::Usage("which endpoint? there is none yet: say --endpoint NAME to make one".into())),
+        _ => Err(Failure::Usage(format!("which endpoint? say --endpoint with one of {}", names.join(", ")))),
+    }
+}

@@ -1,0 +1,137 @@
+//! The file of `relay-client run`: which relay, which token, which endpoints go to which targets.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_protocol::hello::Subscription;
+use relay_protocol::id::Name;
+use serde::Deserialize;
+
+use crate::agent::{Route, TokenSource};
+use crate::dial::RelayUrl;
+use crate::socket::Trust;
+use crate::target::{HttpTarget, Options};
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    relay: Option<String>,
+    token_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    max_in_flight: Option<u32>,
+    #[serde(default)]
+    endpoint: Vec<Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    target: String,
+    group: Option<String>,
+    #[serde(default)]
+    preserve_host: bool,
+    timeout_s: Option<u64>,
+    connect_timeout_s: Option<u64>,
+}
+
+/// What the file says, checked.
+pub struct RunConfig {
+    /// The relay, if the file names one.
+    pub relay: Option<RelayUrl>,
+    /// The token, if the file names one.
+    pub token: Option<TokenSource>,
+    /// Whom to trust.
+    pub trust: Trust,
+    /// The most requests at a time on one line.
+    pub max_in_flight: Option<u32>,
+    /// What to serve.
+    pub routes: Vec<Route>,
+}
+
+/// Reads the file; relative paths in it are relative to it.
+///
+/// # Errors
+/// Everything that is wrong with it, a line each.
+pub fn read(path: &Path, ca_file: Option<&Path>) -> Result<RunConfig, String> {
+    let at = |why: String| format!("{}: {why}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|e| at(e.to_string()))?;
+    let file: File = toml::from_str(&text).map_err(|e| at(e.to_string()))?;
+    let beside = |given: &PathBuf| path.parent().map_or_else(|| given.clone(), |folder| folder.join(given));
+    let mut problems = Vec::new();
+    let ca_file = ca_file.map(Path::to_path_buf).or(file.ca_file.as_ref().map(beside));
+    let trust = Trust::load(ca_file.as_deref()).map_err(|e| at(format!("ca_file: {e}")))?;
+    let relay = file.relay.as_deref().map(str::parse).transpose();
+    let relay = relay.unwrap_or_else(|e: crate::dial::BadRelayUrl| {
+        problems.push(format!("relay: {e}"));
+        None
+    });
+    let mut routes = Vec::new();
+    for (place, entry) in file.endpoint.iter().enumerate() {
+        match entry.route(&trust) {
+            Ok(route) => routes.push(route),
+            Err(why) => problems.push(format!("endpoint {}: {why}", place + 1)),
+        }
+    }
+    if file.endpoint.is_empty() {
+        problems.push("there is no [[endpoint]] in it".to_owned());
+    }
+    if !problems.is_empty() {
+        return Err(problems.into_iter().map(at).collect::<Vec<_>>().join("\n"));
+    }
+    let token = file.token_file.as_ref().map(|given| TokenSource::File(beside(given)));
+    Ok(RunConfig { relay, token, trust, max_in_flight: file.max_in_flight, routes })
+}
+
+impl Entry {
+    fn route(&self, trust: &Trust) -> Result<Route, String> {
+        let endpoint: Name = self.name.parse().map_err(|e: relay_protocol::id::NotAName| e.to_string())?;
+        let group = self.group.as_deref().map_or(Ok(Name::main()), str::parse);
+        let group = group.map_err(|e: relay_protocol::id::NotAName| format!("group: {e}"))?;
+        let defaults = Options::default();
+        let options = Options {
+            preserve_host: self.preserve_host,
+            connect_timeout: self.connect_timeout_s.map_or(defaults.connect_timeout, Duration::from_secs),
+            answer_timeout: self.timeout_s.map_or(defaults.answer_timeout, Duration::from_secs),
+        };
+        let target = HttpTarget::new(&self.target, trust.clone(), options).map_err(|e| e.to_string())?;
+        let subscription =
+            Subscription { endpoint, group, tap: false, max_backlog: None, skip_older_than_ms: None };
+        Ok(Route { subscription, target: Arc::new(target) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> Result<RunConfig, String> {
+        let path = std::env::temp_dir().join(format!("relay-agent-{:x}.toml", fastrand::u64(..)));
+        std::fs::write(&path, text).unwrap();
+        let config = read(&path, None);
+        std::fs::remove_file(&path).unwrap();
+        config
+    }
+
+    #[test]
+    fn several_endpoints_go_to_several_targets() {
+        let config = read_text(
+            "relay = 'https://r.example'\ntoken_file = 'agent.token'\n\
+             [[endpoint]]\nname = 'a'\ntarget = '3000'\n[[endpoint]]\nname = 'b'\ntarget = 'unix:/run/b.sock'\n",
+        )
+        .unwrap();
+        assert_eq!(config.routes.len(), 2);
+        assert!(matches!(config.token, Some(TokenSource::File(path)) if path.is_absolute()));
+    }
+
+    #[test]
+    fn every_wrong_entry_is_told() {
+        let told = read_text("relay = 'x'\n[[endpoint]]\nname = 'A'\ntarget = '3000'\n[[endpoint]]\nname = 'b'\ntarget = 'ftp://x'\n");
+        let told = told.err().unwrap();
+        assert!(told.contains("relay:") && told.contains("endpoint 1:") && told.contains("endpoint 2:"), "{told}");
+        assert!(read_text("").err().unwrap().contains("no [[endpoint]]"));
+        assert!(read_text("colour = 1").err().unwrap().contains("colour"));
+    }
+}

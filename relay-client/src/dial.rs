@@ -1,0 +1,180 @@
+//! Opens one WebSocket to the relay. An error says by its type when it makes sense to try again.
+
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT};
+use http::{HeaderValue, StatusCode, Uri};
+use relay_protocol::CONNECT_PATH;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::socket::{ConnectError, Socket, Trust};
+use crate::wire::socket_config;
+
+/// How long TCP, TLS and the WebSocket handshake may take, each.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The read buffer of an agent's line, in bytes: an agent has few lines and wants few system calls.
+const READ_BUFFER: usize = 32 * 1024;
+
+/// What this program calls itself.
+pub const AGENT: &str = concat!("relay-client/", env!("CARGO_PKG_VERSION"));
+
+/// The relay's base URL, `http://` or `https://` (`ws://` and `wss://` mean the same).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayUrl {
+    host: String,
+    port: u16,
+    tls: bool,
+    path: String,
+}
+
+/// A text that is no base URL of a relay.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{url:?} is no relay URL: {why}")]
+pub struct BadRelayUrl {
+    url: String,
+    why: &'static str,
+}
+
+impl std::str::FromStr for RelayUrl {
+    type Err = BadRelayUrl;
+
+    fn from_str(url: &str) -> Result<Self, BadRelayUrl> {
+        let bad = |why| BadRelayUrl { url: url.to_owned(), why };
+        let uri: Uri = url.parse().map_err(|_| bad("it does not parse"))?;
+        let tls = match uri.scheme_str() {
+            Some("http" | "ws") => false,
+            Some("https" | "wss") => true,
+            _ => return Err(bad("it must begin with http:// or https://")),
+        };
+        let authority = uri.authority().ok_or_else(|| bad("it has no host"))?;
+        if uri.query().is_some() || authority.as_str().contains('@') {
+            return Err(bad("a user or a query in it is not supported"));
+        }
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let path = uri.path().trim_end_matches('/').to_owned();
+        Ok(Self { host: authority.host().to_owned(), port, tls, path })
+    }
+}
+
+impl std::fmt::Display for RelayUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+    }
+}
+
+impl RelayUrl {
+    /// Host, and port where it is not the scheme's own.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => self.host.clone(),
+            (_, port) => format!("{}:{port}", self.host),
+        }
+    }
+
+    /// The path in front of everything, possibly empty.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Opens a byte stream to the relay.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says which step failed.
+    pub async fn connect(&self, trust: &Trust) -> Result<Socket, ConnectError> {
+        Socket::connect(&self.host, self.port, self.tls.then_some(trust), STEP_TIMEOUT).await
+    }
+}
+
+/// Why there is no line, and when to try again.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The relay is not there, or not well: try again soon, with backoff.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The relay says when to come back.
+    #[error("{why}")]
+    Later {
+        /// What it said.
+        why: String,
+        /// When to come back.
+        after: Duration,
+    },
+    /// The token is not accepted: only a person can change that, so try again slowly.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// There is no relay at this URL: try again slowly.
+    #[error("{0}")]
+    NotFound(String),
+}
+
+/// Opens a WebSocket with this token in its upgrade request.
+///
+/// # Errors
+/// [`DialError`], by when a new try makes sense.
+pub async fn dial(
+    relay: &RelayUrl,
+    trust: &Trust,
+    token: &str,
+) -> Result<WebSocketStream<Socket>, DialError> {
+    let socket = relay.connect(trust).await.map_err(|e| DialError::Unreachable(e.to_string()))?;
+    let url = format!("ws://{}{}{CONNECT_PATH}", relay.authority(), relay.path);
+    let mut request = url.into_client_request().map_err(|e| DialError::NotFound(e.to_string()))?;
+    let bearer = HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|_| DialError::NotAllowed("the token has characters that no token has".into()))?;
+    request.headers_mut().insert(AUTHORIZATION, bearer);
+    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    let handshake = client_async_with_config(request, socket, Some(socket_config(READ_BUFFER)));
+    match timeout(STEP_TIMEOUT, handshake).await {
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(Error::Http(response))) => Err(refused(&response)),
+        Ok(Err(error)) => {
+            Err(DialError::Unreachable(format!("no WebSocket with {relay}: {error}")))
+        }
+        Err(_) => Err(DialError::Unreachable(format!("no WebSocket with {relay}: timed out"))),
+    }
+}
+
+fn refused(response: &http::Response<Option<Vec<u8>>>) -> DialError {
+    let status = response.status();
+    let detail = response.body().as_deref().and_then(|body| {
+        let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
+        problem.get("detail")?.as_str().map(str::to_owned)
+    });
+    let why =
+        format!("the relay answers {status}: {}", detail.as_deref().unwrap_or("no reason given"));
+    let after =
+        response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    match (status, after) {
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => DialError::NotAllowed(why),
+        (StatusCode::NOT_FOUND, _) => DialError::NotFound(why),
+        (_, Some(seconds)) => DialError::Later { why, after: Duration::from_secs(seconds) },
+        _ => DialError::Unreachable(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_url_is_read_and_written() {
+        for (given, shown) in [
+            ("https://relay.example", "https://relay.example"),
+            ("wss://relay.example:443/", "https://relay.example"),
+            ("http://127.0.0.1:8080/base/", "http://127.0.0.1:8080/base"),
+            ("ws://[::1]:9", "http://[::1]:9"),
+        ] {
+            assert_eq!(given.parse::<RelayUrl>().unwrap().to_string(), shown);
+        }
+        for bad in ["relay.example", "ftp://x", "https://u@h", "http://h/?q=1", ""] {
+            assert!(bad.parse::<RelayUrl>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Header maps of the HTTP library ⇄ the wire's fields, without what belongs to one hop only.
+
+use http::header::{CONNECTION, TE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use relay_protocol::webhook::{Fields, FieldsBuilder, is_end_to_end};
+
+/// The end-to-end fields of a message, without those that `skip` names: values of one name keep their order.
+#[must_use]
+pub fn end_to_end(headers: &HeaderMap, skip: impl Fn(&HeaderName) -> bool) -> FieldsBuilder {
+    let mut fields = Fields::with_capacity(64 * headers.len());
+    for (name, value) in headers {
+        let bytes = name.as_str().as_bytes();
+        if is_end_to_end(bytes) && !skip(name) && !named_by_connection(headers, name) {
+            fields.push(bytes, value.as_bytes());
+        }
+    }
+    if wants_trailers(headers) {
+        fields.push(b"te", b"trailers");
+    }
+    fields
+}
+
+/// Whether the sender of a request says that it takes trailers (RFC 9110 §10.1.4).
+#[must_use]
+pub fn wants_trailers(headers: &HeaderMap) -> bool {
+    tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// The header map of a block, with values sharing its memory.
+///
+/// # Errors
+/// The name of the first field that HTTP does not allow (RFC 9110 §5).
+pub fn to_headers(fields: &Fields) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::with_capacity(16);
+    for (name, value) in fields.iter() {
+        let bad = || String::from_utf8_lossy(&name).into_owned();
+        let key = HeaderName::from_lowercase(&name).map_err(|_| bad())?;
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| bad())?;
+        headers.try_append(key, value).map_err(|_| bad())?;
+    }
+    Ok(headers)
+}
+
+/// The fields of a trailer section.
+#[must_use]
+pub fn trailers(headers: &HeaderMap) -> Fields {
+    end_to_end(headers, |_| false).finish()
+}
+
+fn named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
+    tokens(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+/// The comma-separated tokens of a field.
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let values = headers.get_all(name).into_iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &[u8])]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(
+                HeaderName::try_from(*name).unwrap(),
+                HeaderValue::from_bytes(value).unwrap(),
+            );
+        }
+        map
+    }
+
+    #[test]
+    fn repeated_fields_and_bytes_beyond_ascii_survive_there_and_back() {
+        let sent = map(&[("x-a", b"1"), ("x-b", b"\xe9\xff"), ("x-a", b"2"), ("x-empty", b"")]);
+        let back = to_headers(&end_to_end(&sent, |_| false).finish()).unwrap();
+        assert_eq!(back, sent);
+        assert_eq!(back.get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
+    }
+
+    #[test]
+    fn one_hop_fields_and_what_connection_names_stay_behind() {
+        let sent = map(&[
+            ("connection", b"close, X-Hop"),
+            ("x-hop", b"1"),
+            ("keep-alive", b"5"),
+            ("upgrade", b"h2c"),
+            ("transfer-encoding", b"chunked"),
+            ("webhook-relay-event-id", b"forged"),
+            ("te", b"deflate, Trailers"),
+            ("x-kept", b"yes"),
+        ]);
+        let kept: Vec<_> =
+            end_to_end(&sent, |_| false).finish().iter().map(|(name, _)| name).collect();
+        assert_eq!(kept, ["x-kept", "te"]);
+    }
+
+    #[test]
+    fn a_name_that_is_no_token_is_told() {
+        let fields: Fields = [(&b"bad name"[..], &b"v"[..])].into_iter().collect();
+        assert_eq!(to_headers(&fields), Err("bad name".to_owned()));
+    }
+}

@@ -1,0 +1,107 @@
+//! One HTTP/1.1 connection to a target, driven by whoever uses it: no task of its own, so nothing wakes across tasks.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use ::http::{Request, Response};
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+
+use super::body::RequestBody;
+use crate::socket::Socket;
+
+/// The most header bytes of an answer that are read; more is a bad response.
+const ANSWER_HEAD_MAX: usize = 64 * 1024;
+
+/// A connection, and the machine that moves its bytes.
+pub(super) struct Connection {
+    sender: SendRequest<RequestBody>,
+    machine: Pin<Box<http1::Connection<TokioIo<Socket>, RequestBody>>>,
+    finished: bool,
+    /// Since when nobody uses it.
+    pub(super) idle_since: Instant,
+}
+
+impl Connection {
+    pub(super) async fn new(socket: Socket) -> hyper::Result<Self> {
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(2 * ANSWER_HEAD_MAX).max_header_size(ANSWER_HEAD_MAX);
+        let (sender, machine) = builder.handshake(TokioIo::new(socket)).await?;
+        let (machine, finished, idle_since) = (Box::pin(machine), false, Instant::now());
+        Ok(Self { sender, machine, finished, idle_since })
+    }
+
+    /// Sends a request and waits for the final answer's head (interim ones are skipped).
+    ///
+    /// When nothing was sent, because the connection had been closed meanwhile, the request comes back.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, (hyper::Error, Option<Request<RequestBody>>)> {
+        let mut answer = pin!(self.sender.try_send_request(request));
+        poll_fn(|cx| {
+            run(&mut self.machine, &mut self.finished, cx);
+            answer.as_mut().poll(cx)
+        })
+        .await
+        .map_err(|mut error| {
+            let unsent = error.take_message();
+            (error.into_error(), unsent)
+        })
+    }
+
+    /// The next frame of the answer's body.
+    pub(super) async fn frame(
+        &mut self,
+        body: &mut Incoming,
+    ) -> Option<hyper::Result<Frame<Bytes>>> {
+        poll_fn(|cx| self.poll_frame(cx, body)).await
+    }
+
+    /// The next frame of the answer's body, if it is there already.
+    pub(super) async fn ready_frame(
+        &mut self,
+        body: &mut Incoming,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        poll_fn(|cx| Poll::Ready(self.poll_frame(cx, body))).await
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Incoming,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        // Asking first tells the machine that bytes are wanted; asking again gets what it has read then.
+        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        run(&mut self.machine, &mut self.finished, cx);
+        Pin::new(body).poll_frame(cx)
+    }
+
+    /// Whether another request may be sent: the last answer is complete and the target has not closed.
+    pub(super) async fn is_usable(&mut self) -> bool {
+        poll_fn(|cx| {
+            run(&mut self.machine, &mut self.finished, cx);
+            Poll::Ready(())
+        })
+        .await;
+        !self.finished && self.sender.is_ready()
+    }
+}
+
+fn run(
+    machine: &mut Pin<Box<http1::Connection<TokioIo<Socket>, RequestBody>>>,
+    finished: &mut bool,
+    cx: &mut Context<'_>,
+) {
+    // Its errors are told to the request or the body that they concern.
+    if !*finished && machine.as_mut().poll(cx).is_ready() {
+        *finished = true;
+    }
+}

@@ -1,0 +1,21 @@
+//! A local target: where an attempt goes. Knows HTTP and sockets; nothing of lines, relays or streams.
+
+pub mod body;
+pub mod http;
+pub mod path;
+
+mod connection;
+mod pool;
+
+pub use http::{HttpTarget, Options};
+
+/// Why an attempt has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Nothing was dispatched.
+    #[error("{1}")]
+    Refused(relay_protocol::reason::Refusal, String),
+    /// The target has seen the request, or part of it.
+    #[error("{1}")]
+    Broken(relay_protocol::reason::Broken, String),
+}

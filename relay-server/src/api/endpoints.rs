@@ -1,0 +1,121 @@
+//! Endpoints over the API: list, show, create, delete.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use http::StatusCode;
+use relay_protocol::id::Name;
+use serde::{Deserialize, Serialize};
+
+use super::{Api, Bearer, Json, Refused};
+use crate::access::new_signing_secret;
+use crate::clock::now_ms;
+use crate::endpoint::{Endpoint, Key, Settings};
+use crate::problem::Code;
+use crate::store::records::{NewEndpoint, Scope};
+
+/// An endpoint as the API shows it.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    name: String,
+    key: String,
+    url: String,
+    created_at_ms: u64,
+    agents: usize,
+    settings: BTreeMap<String, String>,
+    /// Shown to those only who may see secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_secret: Option<String>,
+}
+
+fn show_endpoint(api: &Api, endpoint: &Endpoint, with_secret: bool) -> Shown {
+    let sessions = api.router.sessions();
+    let serving = |id| move |session: &&Arc<crate::session::Session>| {
+        session.subscriptions.iter().any(|(endpoint, _)| *endpoint == id)
+    };
+    let mut agents: Vec<&str> =
+        sessions.iter().filter(serving(endpoint.id)).map(|s| s.instance.as_str()).collect();
+    agents.sort_unstable();
+    agents.dedup();
+    Shown {
+        name: endpoint.name.to_string(),
+        key: endpoint.key.to_string(),
+        url: api.urls.of(&endpoint.key),
+        created_at_ms: endpoint.created_ms,
+        agents: agents.len(),
+        settings: endpoint.settings.show(),
+        signing_secret: with_secret.then(|| endpoint.signing_secret.clone()),
+    }
+}
+
+pub(super) async fn list(State(api): State<Arc<Api>>, who: Bearer) -> axum::Json<Vec<Shown>> {
+    let all = api.directory.all();
+    let seen = all.iter().filter(|endpoint| who.0.sees(&endpoint.name));
+    axum::Json(seen.map(|endpoint| show_endpoint(&api, endpoint, false)).collect())
+}
+
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    who: Bearer,
+    Path(name): Path<String>,
+) -> Result<axum::Json<Shown>, Refused> {
+    let endpoint = find(&api, &who, &name)?;
+    let with_secret = who.0.allows(Scope::Admin, &endpoint.name);
+    Ok(axum::Json(show_endpoint(&api, &endpoint, with_secret)))
+}
+
+/// What is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    name: String,
+    #[serde(default)]
+    exact_key: bool,
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
+}
+
+pub(super) async fn create(
+    State(api): State<Arc<Api>>,
+    who: Bearer,
+    Json(wanted): Json<Wanted>,
+) -> Result<(StatusCode, axum::Json<Shown>), Refused> {
+    let bad = |words: String| Refused::new(Code::BadRequest, words);
+    let name: Name = wanted.name.parse().map_err(|e: relay_protocol::id::NotAName| bad(e.to_string()))?;
+    if !who.0.allows(Scope::Admin, &name) {
+        return Err(Refused::new(Code::NotAllowed, "making endpoints needs a token with the scope admin"));
+    }
+    let settings = Settings::apply(&wanted.settings).map_err(|all| {
+        bad(all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })?;
+    let key = if wanted.exact_key { Key::exact(&name) } else { Key::random(&name) };
+    let (signing_secret, created_ms, set) = (new_signing_secret(), now_ms(), wanted.settings);
+    let new = NewEndpoint { name, key, signing_secret, created_ms, set, settings };
+    let endpoint = api.directory.put(api.store.create_endpoint(new).await?);
+    tracing::info!(endpoint = %endpoint.name, by = who.0.token, "an endpoint was made");
+    Ok((StatusCode::CREATED, axum::Json(show_endpoint(&api, &endpoint, true))))
+}
+
+pub(super) async fn remove(
+    State(api): State<Arc<Api>>,
+    who: Bearer,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Refused> {
+    let endpoint = find(&api, &who, &name)?;
+    if !who.0.allows(Scope::Admin, &endpoint.name) {
+        return Err(Refused::new(Code::NotAllowed, "deleting endpoints needs a token with the scope admin"));
+    }
+    api.store.delete_endpoint(endpoint.id).await?;
+    api.directory.remove(&endpoint);
+    api.router.forget(endpoint.id);
+    tracing::info!(endpoint = %endpoint.name, by = who.0.token, "an endpoint was deleted");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The endpoint of this name, for somebody who may see it; for others it is not there.
+fn find(api: &Api, who: &Bearer, name: &str) -> Result<Arc<Endpoint>, Refused> {
+    let found = name.parse::<Name>().ok().and_then(|name| api.directory.by_name(&name));
+    let seen = found.filter(|endpoint| who.0.sees(&endpoint.name));
+    seen.ok_or_else(|| Refused::new(Code::NotFound, format!("there is no endpoint {name:?}")))
+}

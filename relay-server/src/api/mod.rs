@@ -1,0 +1,135 @@
+//! The relay's own API, `/api/v1/...`, with a bearer token; and whether the relay is well.
+//!
+//! Every answer is JSON; every error is a problem document (RFC 9457).
+
+mod endpoints;
+mod health;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get};
+use http::request::Parts;
+
+use crate::access::{Access, Grant};
+use crate::config::PublicUrls;
+use crate::endpoint::Directory;
+use crate::problem::{Code, Problem, request_id};
+use crate::router::Router as Sessions;
+use crate::session::Sessions as SessionKeeper;
+use crate::store::{Store, StoreError};
+
+/// The longest request body of the API, in bytes.
+const BODY_MAX: usize = 64 * 1024;
+
+/// What the API works on.
+#[derive(Debug)]
+pub struct Api {
+    /// Where everything is kept.
+    pub store: Arc<Store>,
+    /// Who may do what.
+    pub access: Arc<Access>,
+    /// The endpoints in memory.
+    pub directory: Arc<Directory>,
+    /// The agents that are there.
+    pub router: Arc<Sessions>,
+    /// To close sessions.
+    pub sessions: Arc<SessionKeeper>,
+    /// Writes public URLs.
+    pub urls: Arc<PublicUrls>,
+}
+
+/// The API's routes.
+pub fn routes(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/api/v1/endpoints", get(endpoints::list).post(endpoints::create))
+        .route("/api/v1/endpoints/{name}", get(endpoints::show).delete(endpoints::remove))
+        .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/api/v1/tokens/{id}", delete(tokens::revoke))
+        .fallback(|| async { Refused::new(Code::NotFound, "there is nothing at this path") })
+        .method_not_allowed_fallback(|| async {
+            Refused::new(Code::MethodNotAllowed, "this path is not served with this method")
+        })
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
+        .with_state(api)
+}
+
+/// A refusal of the API.
+#[derive(Debug)]
+struct Refused(Problem);
+
+impl Refused {
+    fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self(Problem::new(code, detail))
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        self.0.response(&request_id()).map(Body::from)
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(why) => {
+                tracing::warn!(why, "a request of the API met a store that is unavailable");
+                Self::new(Code::StoreUnavailable, "the store is unavailable at the moment")
+            }
+            StoreError::Overloaded => Self::new(Code::RelayOverloaded, "the store cannot keep up"),
+            StoreError::Exists(what) => Self::new(Code::Conflict, format!("{what} exists already")),
+            StoreError::NotFound(what) => Self::new(Code::NotFound, format!("there is no {what}")),
+        }
+    }
+}
+
+/// Whoever shows a good token.
+struct Bearer(Grant);
+
+impl FromRequestParts<Arc<Api>> for Bearer {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refused> {
+        let grant = api.access.bearer(&parts.headers);
+        let refused = || Refused::new(Code::Unauthorized, "the token is missing, wrong, expired or revoked");
+        grant.map(Self).ok_or_else(refused)
+    }
+}
+
+impl Bearer {
+    /// Refuses whoever may not do everything.
+    fn admin(&self) -> Result<(), Refused> {
+        if self.0.is_admin() {
+            Ok(())
+        } else {
+            Err(Refused::new(Code::NotAllowed, "this needs a token with the scope admin, for all endpoints"))
+        }
+    }
+}
+
+/// A JSON body whose faults are told as problems.
+struct Json<T>(T);
+
+impl<T, S> FromRequest<S> for Json<T>
+where
+    axum::Json<T>: FromRequest<S, Rejection = JsonRejection>,
+    S: Send + Sync,
+{
+    type Rejection = Refused;
+
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Refused> {
+        match axum::Json::from_request(request, state).await {
+            Ok(axum::Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Refused::new(Code::BadRequest, rejection.body_text())),
+        }
+    }
+}
+

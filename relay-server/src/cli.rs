@@ -1,0 +1,213 @@
+//! The command line: what it takes, and what each command does with it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use relay_server::access::new_token;
+use relay_server::config::{Problems, gather};
+use relay_server::store::records::Scope;
+use relay_server::store::{OpenError, Store};
+use relay_server::{Config, Server};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// A self-hosted webhook relay for receivers behind a firewall.
+#[derive(Debug, Parser)]
+#[command(name = "relay-server", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the store and print the first admin token, alone on a line
+    Init(StoreArgs),
+    /// Make another admin token while the relay is stopped, and print it alone on a line
+    AdminToken(StoreArgs),
+    /// Serve webhooks and agents
+    Serve(ServeArgs),
+}
+
+#[derive(Debug, Args)]
+struct StoreArgs {
+    /// Directory of the store
+    #[arg(long, value_name = "DIR", default_value = "relay-data")]
+    data: PathBuf,
+}
+
+/// Every setting also has an environment variable, RELAY_SERVER_<NAME>, and a place in the file
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// File with settings (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the store [default: relay-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Address and port to listen on; port 0 takes any [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// How the outside reaches the relay, if not at the listen address
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Domain whose subdomains are endpoint keys
+    #[arg(long, value_name = "DOMAIN")]
+    hooks_domain: Option<String>,
+    /// Any other setting
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Usage(Problems),
+    Failed(anyhow::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(problems) => write!(f, "the settings are not sound:\n{problems}"),
+            Self::Failed(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(if matches!(self, Self::Usage(_)) { 2 } else { 1 })
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Init(args) => runtime()?.block_on(init(args)),
+            Command::AdminToken(args) => runtime()?.block_on(admin_token(args)),
+            Command::Serve(args) => {
+                crate::telemetry::init();
+                let config = args.config()?;
+                runtime()?.block_on(serve(config))
+            }
+        }
+    }
+}
+
+impl ServeArgs {
+    fn config(self) -> Result<Config, Failure> {
+        let named = [
+            ("data", self.data),
+            ("listen", self.listen),
+            ("public_url", self.public_url),
+            ("hooks_domain", self.hooks_domain),
+        ];
+        let mut flags: BTreeMap<&'static str, String> =
+            named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let mut unknown = Vec::new();
+        for pair in self.set {
+            let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
+            match relay_server::config::SETTINGS.iter().find(|setting| setting.name == name) {
+                Some(setting) => drop(flags.insert(setting.name, value.to_owned())),
+                None => unknown.push(format!("flag --set: no such setting: {name}")),
+            }
+        }
+        let environment = |name: &str| std::env::var(name).ok();
+        match Config::read(gather(self.config.as_deref(), environment, &flags)) {
+            Ok(config) if unknown.is_empty() => Ok(config),
+            Ok(_) => Err(Failure::Usage(Problems(unknown))),
+            Err(Problems(mut all)) => {
+                all.extend(unknown);
+                Err(Failure::Usage(Problems(all)))
+            }
+        }
+    }
+}
+
+/// One thread: what one request needs wakes there, which costs half of what waking across threads does.
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+async fn init(args: StoreArgs) -> Result<(), Failure> {
+    let store = Store::init(&args.data)?;
+    print_admin_token(&store).await?;
+    eprintln!("The store is in {}. The token above may do everything; keep it safe.", args.data.display());
+    eprintln!("Now: relay-server serve --data {}", args.data.display());
+    Ok(())
+}
+
+async fn admin_token(args: StoreArgs) -> Result<(), Failure> {
+    print_admin_token(&Store::open(&args.data)?).await
+}
+
+async fn print_admin_token(store: &Store) -> Result<(), Failure> {
+    let (text, token) = new_token(vec![Scope::Admin], None, None);
+    store.create_token(token).await?;
+    println!("{text}");
+    Ok(())
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let data = config.data.clone();
+    let server = match Server::bind(config).await {
+        Ok(server) => server,
+        Err(error) => match error.downcast::<OpenError>() {
+            Ok(missing) => return Err(missing.into()),
+            Err(error) => return Err(Failure::Failed(error)),
+        },
+    };
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    announce(&server, &data)?;
+    tokio::spawn(signals(stop.clone(), hurry.clone()));
+    server.run(stop, hurry).await?;
+    Ok(())
+}
+
+/// Says that requests are accepted: for programs one JSON line, for people what to do next.
+fn announce(server: &Server, data: &std::path::Path) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let url = server.url();
+    if out.is_terminal() {
+        writeln!(out, "The relay serves at {url} (listening on {})\n", server.address())?;
+        writeln!(out, "Make an endpoint and a token for its agent, with the admin token that init printed:\n")?;
+        writeln!(out, "  export RELAY_URL={url} RELAY_TOKEN_FILE=admin.token")?;
+        writeln!(out, "  relay-client endpoints create my-app")?;
+        writeln!(out, "  relay-client tokens create --endpoint my-app > my-app.token\n")?;
+        writeln!(out, "and, where the receiver runs:\n")?;
+        writeln!(out, "  relay-client --relay {url} --token-file my-app.token forward http://localhost:3000 --endpoint my-app\n")?;
+        writeln!(out, "The store is in {}. Ctrl-C stops the relay in order; twice stops it at once.", data.display())?;
+    } else {
+        let listening = format!("http://{}", server.address());
+        writeln!(out, "{}", serde_json::json!({"event": "ready", "url": listening, "public_url": url}))?;
+    }
+    out.flush()
+}
+
+/// The first SIGTERM or SIGINT stops in order, the second at once.
+async fn signals(stop: CancellationToken, hurry: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return tracing::error!("signals cannot be heard");
+    };
+    for token in [stop, hurry] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        token.cancel();
+    }
+}

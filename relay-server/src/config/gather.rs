@@ -1,0 +1,226 @@
+//! Gathers what was given from a TOML file, the environment and flags; flags win. Knows names and places, no meanings.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+/// One setting of the relay.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Its name in the file; the environment has it as `RELAY_SERVER_<NAME>`, flags with `-` for `_`.
+    pub name: &'static str,
+    /// Its default, as text; empty for none.
+    pub default: &'static str,
+    /// What it means, for help texts.
+    pub help: &'static str,
+}
+
+/// Every setting.
+pub const SETTINGS: &[Setting] = &[
+    Setting { name: "data", default: "relay-data", help: "Directory of the store" },
+    Setting { name: "listen", default: "127.0.0.1:8080", help: "Address and port to listen on; port 0 takes any" },
+    Setting { name: "public_url", default: "", help: "How the outside reaches the relay, if not at the listen address" },
+    Setting { name: "hooks_domain", default: "", help: "Domain whose subdomains are endpoint keys" },
+    Setting { name: "workers", default: "1", help: "Threads that serve connections" },
+    Setting { name: "trusted_proxies", default: "", help: "Addresses and networks whose X-Forwarded-* is believed" },
+    Setting { name: "in_flight", default: "256MiB", help: "Bytes of requests held in memory at a time" },
+    Setting { name: "headers_max", default: "32KiB", help: "Longest header section of a request" },
+    Setting { name: "uri_max", default: "8KiB", help: "Longest request target" },
+    Setting { name: "header_timeout", default: "15s", help: "How long a request's head may take, and an idle connection be kept" },
+    Setting { name: "drain_timeout", default: "30s", help: "How long a shutdown may take" },
+    Setting { name: "heartbeat", default: "15s", help: "How long an agent's line may be quiet before it is asked" },
+    Setting { name: "dead_after", default: "40s", help: "How long an agent's line may be quiet before it is dead" },
+];
+
+/// Where a value was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    File { path: String, line: usize },
+    Environment(String),
+    Flag(String),
+    Default,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(f, "{path}:{line}"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// All that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// What was given, by setting.
+#[derive(Debug, Default)]
+pub struct Given {
+    values: BTreeMap<&'static str, (String, Place)>,
+    problems: Vec<String>,
+}
+
+/// Gathers the settings: `flags` by setting name, and what `environment` says of a variable.
+///
+/// What cannot be read is remembered and told with everything else.
+#[must_use]
+pub fn gather(
+    file: Option<&Path>,
+    environment: impl Fn(&str) -> Option<String>,
+    flags: &BTreeMap<&'static str, String>,
+) -> Given {
+    let mut given = Given::default();
+    if let Some(path) = file {
+        given.read_file(path);
+    }
+    for setting in SETTINGS {
+        let variable = format!("RELAY_SERVER_{}", setting.name.to_ascii_uppercase());
+        if let Some(value) = environment(&variable) {
+            given.values.insert(setting.name, (value, Place::Environment(variable)));
+        }
+        if let Some(value) = flags.get(setting.name) {
+            let flag = format!("--{}", setting.name.replace('_', "-"));
+            given.values.insert(setting.name, (value.clone(), Place::Flag(flag)));
+        }
+    }
+    given
+}
+
+impl Given {
+    fn read_file(&mut self, path: &Path) {
+        let shown = path.display().to_string();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => return self.problems.push(format!("{shown}: {error}")),
+        };
+        let line_of = |at: usize| 1 + text[..at.min(text.len())].matches('\n').count();
+        let table = match DeTable::parse(&text) {
+            Ok(table) => table.into_inner(),
+            Err(error) => {
+                let line = error.span().map_or(1, |span| line_of(span.start));
+                return self.problems.push(format!("{shown}:{line}: {}", error.message()));
+            }
+        };
+        for (key, value) in table {
+            let line = line_of(key.span().start);
+            let place = Place::File { path: shown.clone(), line };
+            let Some(setting) = SETTINGS.iter().find(|known| known.name == key.get_ref().as_ref()) else {
+                self.problems.push(format!("{place}: no such setting: {}", key.get_ref()));
+                continue;
+            };
+            match text_of(value.get_ref()) {
+                Some(value) => drop(self.values.insert(setting.name, (value, place))),
+                None => self.problems.push(format!("{place}: {}: text or a number is wanted", setting.name)),
+            }
+        }
+    }
+
+    /// A setting's value, or its default.
+    pub(super) fn take<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        let setting = SETTINGS.iter().find(|known| known.name == name).expect("a known setting");
+        let default = || parse(setting.default).expect("a default is sound");
+        match self.values.get(name).map(|(value, place)| (parse(value.trim()), place.clone())) {
+            None => default(),
+            Some((Ok(value), _)) => value,
+            Some((Err(why), place)) => {
+                self.problems.push(format!("{place}: {name}: {why}"));
+                default()
+            }
+        }
+    }
+
+    /// A setting's value, if it was given one.
+    pub(super) fn take_optional<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.take(name, |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) })
+    }
+
+    /// Refuses a value that makes no sense beside the others.
+    pub(super) fn refuse(&mut self, name: &str, why: &str) {
+        let place = self.values.get(name).map_or(Place::Default, |(_, place)| place.clone());
+        self.problems.push(format!("{place}: {name}: {why}"));
+    }
+
+    /// The settings, if there was no problem.
+    pub(super) fn finish<T>(self, settings: T) -> Result<T, Problems> {
+        if self.problems.is_empty() { Ok(settings) } else { Err(Problems(self.problems)) }
+    }
+}
+
+fn text_of(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => Some(number.as_str().to_owned()),
+        DeValue::Boolean(flag) => Some(flag.to_string()),
+        DeValue::Array(list) => {
+            let texts: Option<Vec<String>> = list.iter().map(|item| text_of(item.get_ref())).collect();
+            texts.map(|texts| texts.join(","))
+        }
+        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn read(file: &str, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config, Problems> {
+        let directory = std::env::temp_dir().join(format!("relay-config-{:x}", fastrand::u64(..)));
+        std::fs::create_dir(&directory).unwrap();
+        let path = directory.join("relay.toml");
+        std::fs::write(&path, file).unwrap();
+        let environment = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let flags = flags.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
+        let config = Config::read(gather(Some(&path), environment, &flags));
+        std::fs::remove_dir_all(&directory).unwrap();
+        config
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let file = "listen = '127.0.0.1:1'\nworkers = 2\nuri_max = '1KiB'\ntrusted_proxies = ['10.0.0.0/8', '::1']";
+        let environment = [("RELAY_SERVER_LISTEN", "127.0.0.1:2"), ("RELAY_SERVER_WORKERS", "3")];
+        let config = read(file, &environment, &[("listen", "127.0.0.1:3")]).unwrap();
+        assert_eq!((config.listen.port(), config.workers, config.uri_max), (3, 3, 1024));
+        assert_eq!(config.trusted_proxies.len(), 2);
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_with_its_place() {
+        let file = "listen = 'nowhere'\ncolour = 'red'\n[in_flight]\n";
+        let problems = read(file, &[("RELAY_SERVER_WORKERS", "0")], &[("heartbeat", "soon")]).unwrap_err();
+        let ends: Vec<bool> = ["toml:1: listen", "toml:2: no such setting: colour", "toml:3: in_flight",
+            "environment RELAY_SERVER_WORKERS: workers", "flag --heartbeat: heartbeat"]
+            .iter().map(|part| problems.0.iter().any(|problem| problem.contains(part))).collect();
+        assert_eq!(ends, [true; 5], "{problems}");
+        assert_eq!(problems.0.len(), 5, "{problems}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_told_with_its_line() {
+        let problems = read("listen = 'x'\nbroken =\n", &[], &[]).unwrap_err();
+        assert!(problems.0[0].contains("relay.toml:2:"), "{problems}");
+    }
+
+    #[test]
+    fn a_line_that_dies_before_it_is_asked_makes_no_sense() {
+        assert!(read("heartbeat = '10s'\ndead_after = '11s'", &[], &[]).is_err());
+    }
+}

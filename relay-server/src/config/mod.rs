@@ -1,0 +1,123 @@
+//! How a relay is set up: from a file, the environment and flags. Every problem is found at once, with its place.
+
+mod gather;
+mod urls;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::endpoint::units::{bytes, duration};
+
+pub use gather::{Given, Problems, SETTINGS, Setting, gather};
+pub use urls::PublicUrls;
+
+/// A relay's settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the store is.
+    pub data: PathBuf,
+    /// Where to listen; port 0 takes any.
+    pub listen: SocketAddr,
+    /// How the outside reaches the relay, if not at `listen`.
+    pub public_url: Option<String>,
+    /// The domain whose subdomains are keys.
+    pub hooks_domain: Option<String>,
+    /// How many threads serve connections.
+    pub workers: usize,
+    /// The proxies whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many bytes of requests may be in memory.
+    pub in_flight: usize,
+    /// The longest header section, in bytes.
+    pub headers_max: usize,
+    /// The longest request target, in bytes.
+    pub uri_max: usize,
+    /// How long a request's head may take, and an idle connection be kept.
+    pub header_timeout: Duration,
+    /// How long a shutdown may take.
+    pub drain_timeout: Duration,
+    /// How long an agent's line may be quiet before it is asked.
+    pub heartbeat: Duration,
+    /// How long an agent's line may be quiet before it is dead.
+    pub dead_after: Duration,
+}
+
+impl Config {
+    /// The settings in what was given.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn read(given: Given) -> Result<Self, Problems> {
+        let mut given = given;
+        let config = Self {
+            data: given.take("data", |text| Ok(PathBuf::from(text))),
+            listen: given.take("listen", address),
+            public_url: given.take_optional("public_url", urls::base),
+            hooks_domain: given.take_optional("hooks_domain", domain),
+            workers: given.take("workers", |text| whole(text, 1, 256)),
+            trusted_proxies: given.take("trusted_proxies", networks),
+            in_flight: given.take("in_flight", |text| size(text, 1 << 20, 1 << 40)),
+            headers_max: given.take("headers_max", |text| size(text, 1 << 10, 40 << 10)),
+            uri_max: given.take("uri_max", |text| size(text, 256, 15 << 10)),
+            header_timeout: given.take("header_timeout", |text| between(text, 1, 600)),
+            drain_timeout: given.take("drain_timeout", |text| between(text, 0, 3600)),
+            heartbeat: given.take("heartbeat", |text| milliseconds(text, 100, 300_000)),
+            dead_after: given.take("dead_after", |text| milliseconds(text, 250, 900_000)),
+        };
+        if config.dead_after <= config.heartbeat.mul_f64(1.2) {
+            given.refuse("dead_after", "must be well above heartbeat, or lines die of silence alone");
+        }
+        given.finish(config)
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is no address with a port, such as 0.0.0.0:8080 or [::]:8080"))
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    let lower = text.to_ascii_lowercase();
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+    };
+    if lower.split('.').all(label) { Ok(lower) } else { Err(format!("{text:?} is no domain name")) }
+}
+
+fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let parts = text.split([',', ' ']).map(str::trim).filter(|part| !part.is_empty());
+    let parse = |part: &str| {
+        let address = part.parse::<IpAddr>().map(IpNet::from);
+        part.parse().or(address).map_err(|_| format!("{part:?} is no address or network such as 10.0.0.0/8"))
+    };
+    parts.map(parse).collect()
+}
+
+fn whole(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("{text:?} is no whole number between {least} and {most}"))
+}
+
+fn size(text: &str, least: u64, most: u64) -> Result<usize, String> {
+    let size = bytes(text)?;
+    if (least..=most).contains(&size) {
+        Ok(usize::try_from(size).unwrap_or(usize::MAX))
+    } else {
+        Err(format!("{text} is not between {least} and {most} bytes"))
+    }
+}
+
+fn between(text: &str, least_s: u64, most_s: u64) -> Result<Duration, String> {
+    milliseconds(text, least_s * 1000, most_s * 1000)
+}
+
+fn milliseconds(text: &str, least: u64, most: u64) -> Result<Duration, String> {
+    let wait = duration(text)?;
+    if (least..=most).contains(&(wait.as_millis() as u64)) {
+        Ok(wait)
+    } else {
+        Err(format!("{text} is not between {least}ms and {most}ms"))
+    }
+}

@@ -1,0 +1,92 @@
+//! The header fields that the relay adds for the target: who really sent the request, and through whom it came.
+
+use std::net::IpAddr;
+
+use relay_protocol::webhook::{Fields, FieldsBuilder};
+
+use crate::event::Head;
+
+/// The fields of an event as they go to the target: those that came, then `X-Forwarded-*`, `Forwarded` (RFC 7239) and
+/// `Via` (RFC 9110 §7.6.3).
+pub(super) fn fields(head: &Head, pseudonym: &str) -> Fields {
+    let mut fields = Fields::with_capacity(head.fields.encoded().len() + 384);
+    fields.extend(&head.fields);
+    let remote = head.origin.remote.to_string();
+    let proto: &[u8] = if head.origin.https { b"https" } else { b"http" };
+    fields.push(b"x-forwarded-for", remote.as_bytes());
+    fields.push(b"x-forwarded-proto", proto);
+    let host = head.fields.first(b"host");
+    if let Some(host) = &host {
+        fields.push(b"x-forwarded-host", host);
+    }
+    forwarded(&mut fields, head.origin.remote, &remote, proto, host.as_deref());
+    let mut via = Vec::with_capacity(48);
+    via.extend_from_slice(head.origin.version.as_bytes());
+    via.push(b' ');
+    via.extend_from_slice(pseudonym.as_bytes());
+    fields.push(b"via", &via);
+    fields.finish()
+}
+
+fn forwarded(fields: &mut FieldsBuilder, remote: IpAddr, shown: &str, proto: &[u8], host: Option<&[u8]>) {
+    let mut value = Vec::with_capacity(96);
+    value.extend_from_slice(b"for=");
+    match remote {
+        IpAddr::V4(_) => value.extend_from_slice(shown.as_bytes()),
+        // An IPv6 address has colons, so it is quoted and in brackets (RFC 7239 §6).
+        IpAddr::V6(_) => {
+            value.extend_from_slice(b"\"[");
+            value.extend_from_slice(shown.as_bytes());
+            value.extend_from_slice(b"]\"");
+        }
+    }
+    value.extend_from_slice(b";proto=");
+    value.extend_from_slice(proto);
+    if let Some(host) = host {
+        value.extend_from_slice(b";host=\"");
+        value.extend(host.iter().filter(|byte| !matches!(byte, b'"' | b'\\')));
+        value.push(b'"');
+    }
+    fields.push(b"forwarded", &value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use relay_protocol::id::EventId;
+
+    use crate::endpoint::EndpointId;
+    use crate::event::Origin;
+
+    fn sent(remote: &str, https: bool) -> Vec<(String, String)> {
+        let head = Head {
+            id: EventId::now(),
+            endpoint: EndpointId(1),
+            method: Bytes::from_static(b"POST"),
+            path: Bytes::new(),
+            fields: [(&b"host"[..], &b"relay.example:8443"[..])].into_iter().collect(),
+            origin: Origin { remote: remote.parse().unwrap(), https, version: "1.1" },
+        };
+        let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+        fields(&head, "webhook-relay-1").iter().map(|(n, v)| (text(n), text(v))).collect()
+    }
+
+    #[test]
+    fn the_target_learns_who_sent_it() {
+        let expected = [
+            ("host", "relay.example:8443"),
+            ("x-forwarded-for", "192.0.2.7"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "relay.example:8443"),
+            ("forwarded", "for=192.0.2.7;proto=https;host=\"relay.example:8443\""),
+            ("via", "1.1 webhook-relay-1"),
+        ];
+        let expected: Vec<_> = expected.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        assert_eq!(sent("192.0.2.7", true), expected);
+        assert!(sent("2001:db8::1", false).contains(&(
+            "forwarded".into(),
+            "for=\"[2001:db8::1]\";proto=http;host=\"relay.example:8443\"".into()
+        )));
+    }
+}

@@ -1,0 +1,81 @@
+//! An event: one accepted request, as it is stored, dispatched and shown. Knows no HTTP library and no SQL.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use relay_protocol::id::EventId;
+use relay_protocol::webhook::Fields;
+
+use crate::budget::Held;
+use crate::endpoint::EndpointId;
+use crate::store::spool::Spooled;
+
+/// Everything of an event but its body.
+#[derive(Debug)]
+pub struct Head {
+    /// Its id; the time in it is when the relay took it.
+    pub id: EventId,
+    /// Whose it is.
+    pub endpoint: EndpointId,
+    /// The method as it was sent.
+    pub method: Bytes,
+    /// What stood after the key: raw sub-path and raw query.
+    pub path: Bytes,
+    /// The end-to-end header fields as they came, `Host` among them.
+    pub fields: Fields,
+    /// How it came.
+    pub origin: Origin,
+}
+
+/// How an event came to the relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Who sent it: the peer, or what a trusted proxy says.
+    pub remote: IpAddr,
+    /// Whether it came over TLS.
+    pub https: bool,
+    /// Whether it came as HTTP/1.0, 1.1 or 2: for `Via`.
+    pub version: &'static str,
+}
+
+/// One accepted request.
+#[derive(Debug)]
+pub struct Event {
+    /// Everything but the body.
+    pub head: std::sync::Arc<Head>,
+    /// The exact body.
+    pub body: Body,
+    /// Trailer fields, usually none.
+    pub trailers: Fields,
+    /// The memory it takes.
+    pub held: Option<Held>,
+}
+
+/// An event's body.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// In memory.
+    Memory(Bytes),
+    /// In a file of its own.
+    Spooled(std::sync::Arc<Spooled>),
+    /// Not kept, or never complete: this many bytes came.
+    Absent(u64),
+}
+
+impl Body {
+    /// The length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Spooled(file) => file.len(),
+            Self::Absent(len) => *len,
+        }
+    }
+
+    /// Whether there is no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

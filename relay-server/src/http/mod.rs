@@ -1,0 +1,111 @@
+//! The front door: accepts connections, speaks HTTP/1.1, and holds the one list of routes.
+
+mod body;
+mod caller;
+mod routes;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use body::ResponseBody;
+pub use caller::{Asking, CallerSocket};
+pub use routes::{HOOKS, Routes};
+
+/// What a connection is served over.
+pub type ServerIo = TokioIo<CallerSocket>;
+
+/// How long to wait when the process has no file descriptor left for a connection.
+const OUT_OF_FILES: Duration = Duration::from_millis(100);
+
+/// The largest head that is read at all, in bytes; what is above its own bound but below this gets a proper refusal.
+const HEAD_BUFFER: usize = 128 * 1024;
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The address the connection comes from.
+    pub address: SocketAddr,
+    /// Whether it speaks TLS with us.
+    pub https: bool,
+    asking: caller::Phase,
+}
+
+impl Peer {
+    /// Marks that an answer is under way, until the guard is dropped.
+    #[must_use]
+    pub fn answering(&self) -> Asking {
+        self.asking.answering()
+    }
+}
+
+/// How connections are served.
+#[derive(Debug, Clone)]
+pub struct Front {
+    /// What is served.
+    pub routes: Arc<Routes>,
+    /// How long a request's head may take, and an idle connection be kept.
+    pub header_timeout: Duration,
+    /// Every connection under way.
+    pub connections: TaskTracker,
+    /// Told to finish what is under way and take no more.
+    pub draining: CancellationToken,
+}
+
+impl Front {
+    /// Accepts connections until the relay drains.
+    pub async fn accept(self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.draining.cancelled() => return,
+            };
+            match accepted {
+                Ok((socket, address)) => {
+                    self.connections.spawn(self.clone().serve(socket, address));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(OUT_OF_FILES).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(self, socket: TcpStream, address: SocketAddr) {
+        let _ = socket.set_nodelay(true);
+        let (socket, asking) = CallerSocket::new(socket);
+        let peer = Peer { address, https: false, asking };
+        let routes = Arc::clone(&self.routes);
+        let service = service_fn(move |request| {
+            let (routes, peer) = (Arc::clone(&routes), peer.clone());
+            async move { Ok::<_, Infallible>(routes.serve(request, peer).await) }
+        });
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header_timeout)
+            .max_buf_size(HEAD_BUFFER)
+            .max_header_size(HEAD_BUFFER);
+        let connection = builder.serve_connection(TokioIo::new(socket), service).with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.draining.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%address, %error, "a connection has ended");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Reads a request's head: checks what HTTP asks of it, bounds it, and keeps what goes from end to end.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, FORWARDED, HeaderName, TRANSFER_ENCODING, VIA};
+use http::request::Parts;
+use http::{HeaderMap, Method, Version};
+use ipnet::IpNet;
+use relay_client::fields::end_to_end;
+use relay_protocol::id::EventId;
+
+use crate::endpoint::EndpointId;
+use crate::event::{Head, Origin};
+use crate::http::Peer;
+use crate::problem::{Code, Problem};
+
+/// How often a request may come through this relay: an app may post from one endpoint to another, a loop goes on for ever.
+const PASSES_MAX: usize = 3;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// The bounds of a request's head.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadBounds {
+    /// The longest header section, in bytes of names and values.
+    pub fields_max: usize,
+    /// The longest request target, in bytes.
+    pub uri_max: usize,
+}
+
+/// The proxies in front of the relay, whose `X-Forwarded-*` is believed.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(pub Vec<IpNet>);
+
+impl TrustedProxies {
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|net| net.contains(&address))
+    }
+
+    /// Who sent the request, and whether over TLS: the peer's word counts only if it is a trusted proxy.
+    fn origin(&self, headers: &HeaderMap, peer: &Peer, version: &'static str) -> Origin {
+        let address = peer.address.ip().to_canonical();
+        if !self.trusts(address) {
+            return Origin { remote: address, https: peer.https, version };
+        }
+        let chain = headers.get_all(FORWARDED_FOR).into_iter().filter_map(|value| value.to_str().ok());
+        let chain: Vec<IpAddr> = chain
+            .flat_map(|value| value.split(','))
+            .filter_map(|hop| hop.trim().parse().ok())
+            .collect();
+        // From the right, the first one that is no proxy of ours: what stands left of it anybody may have written.
+        let remote = chain.iter().rev().find(|hop| !self.trusts(**hop)).or(chain.first());
+        let proto = headers.get(FORWARDED_PROTO).map(|proto| proto == "https");
+        Origin { remote: remote.copied().unwrap_or(address), https: proto.unwrap_or(peer.https), version }
+    }
+}
+
+/// Reads the head of a request.
+///
+/// # Errors
+/// A [`Problem`] for what is malformed, beyond the bounds, or in a loop.
+pub(super) fn read(
+    endpoint: EndpointId,
+    parts: &Parts,
+    path: Bytes,
+    peer: &Peer,
+    trusted: &TrustedProxies,
+    bounds: &HeadBounds,
+    pseudonym: &str,
+) -> Result<Head, Problem> {
+    refuse_malformed(parts)?;
+    if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > bounds.uri_max) {
+        let words = format!("the request target is above {} bytes", bounds.uri_max);
+        return Err(Problem::new(Code::UriTooLong, words).closing());
+    }
+    let size: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size > bounds.fields_max {
+        let words = format!("the header fields are above {} bytes", bounds.fields_max);
+        return Err(Problem::new(Code::HeadersTooLarge, words).closing());
+    }
+    if passes(&parts.headers, pseudonym) >= PASSES_MAX {
+        let words = format!("the request has come through this relay {PASSES_MAX} times");
+        return Err(Problem::new(Code::LoopDetected, words).closing());
+    }
+    let version = match parts.version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    };
+    let ours = [&CONTENT_LENGTH, &FORWARDED, &FORWARDED_FOR, &FORWARDED_PROTO, &FORWARDED_HOST];
+    Ok(Head {
+        id: EventId::now(),
+        endpoint,
+        method: Bytes::copy_from_slice(parts.method.as_str().as_bytes()),
+        path,
+        fields: end_to_end(&parts.headers, |name| ours.contains(&name)).finish(),
+        origin: trusted.origin(&parts.headers, peer, version),
+    })
+}
+
+/// What the HTTP library lets through and a gateway must not (RFC 9110 §9.3.6, RFC 9112 §6.1).
+fn refuse_malformed(parts: &Parts) -> Result<(), Problem> {
+    let bad = |words: &str| Err(Problem::new(Code::BadRequest, words).closing());
+    if parts.method == Method::CONNECT {
+        return bad("CONNECT is not served");
+    }
+    if parts.headers.get_all(TRANSFER_ENCODING).into_iter().nth(1).is_some() {
+        return bad("more than one Transfer-Encoding");
+    }
+    Ok(())
+}
+
+/// How often the request has come through this relay before, by `Via`.
+fn passes(headers: &HeaderMap, pseudonym: &str) -> usize {
+    let values = headers.get_all(VIA).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter(|hop| hop.contains(pseudonym)).count()
+}

@@ -1,0 +1,162 @@
+//! Which session gets an event: one question, one enum. Knows sessions only as seats; nothing of HTTP or the store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use relay_protocol::id::Name;
+use tokio::sync::Notify;
+
+use crate::endpoint::EndpointId;
+use crate::session::Session;
+
+/// For how long after its last agent has gone an endpoint counts as just reconnecting.
+const RECENT: Duration = Duration::from_secs(60);
+
+/// The answer.
+#[derive(Debug)]
+pub enum Route {
+    /// This session, as this one of its subscriptions.
+    To(Arc<Session>, u16),
+    /// There are agents, but each has as much in hand as it may.
+    Full,
+    /// There is no agent, but there was one a moment ago.
+    Away,
+    /// There is no agent.
+    Nobody,
+}
+
+/// A session that serves a group.
+#[derive(Debug)]
+struct Seat {
+    session: Arc<Session>,
+    subscription: u16,
+}
+
+/// The sessions that share the work of one group.
+#[derive(Debug, Default)]
+struct Group {
+    seats: Vec<Seat>,
+    left: Option<Instant>,
+}
+
+/// One endpoint's groups.
+#[derive(Debug, Default)]
+struct Place {
+    groups: HashMap<Name, Group>,
+    changed: Arc<Notify>,
+}
+
+/// All live sessions by what they serve.
+#[derive(Debug)]
+pub struct Router {
+    places: DashMap<EndpointId, Place>,
+    started: Instant,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self { places: DashMap::new(), started: Instant::now() }
+    }
+}
+
+impl Router {
+    /// Seats a session in all its groups until the guard is dropped. An older session of the same line is unseated and
+    /// returned, to be told so.
+    pub fn join(self: &Arc<Self>, session: &Arc<Session>) -> (Presence, Option<Arc<Session>>) {
+        let mut older = None;
+        for (subscription, (endpoint, group)) in session.subscriptions.iter().enumerate() {
+            let mut place = self.places.entry(*endpoint).or_default();
+            let seats = &mut place.groups.entry(group.clone()).or_default().seats;
+            if let Some(same) = seats.iter().position(|seat| seat.session.is_same_line(session)) {
+                older = Some(seats.swap_remove(same).session);
+            }
+            let subscription = u16::try_from(subscription).expect("subscriptions are bounded");
+            seats.push(Seat { session: Arc::clone(session), subscription });
+            place.changed.notify_waiters();
+        }
+        (Presence { router: Arc::clone(self), session: Arc::clone(session) }, older)
+    }
+
+    /// Who gets an event of this endpoint for this group; sessions in `tried` have refused it already.
+    ///
+    /// Work is balanced over agents. Of one agent's lines the first that has room is taken, so that its frames share
+    /// system calls.
+    #[must_use]
+    pub fn route(&self, endpoint: EndpointId, group: &Name, tried: &[Arc<Session>]) -> Route {
+        let Some(place) = self.places.get(&endpoint) else { return self.nobody(None) };
+        let Some(group) = place.groups.get(group) else { return self.nobody(None) };
+        let untried = |seat: &&Seat| !tried.iter().any(|one| Arc::ptr_eq(one, &seat.session));
+        let mut best: Option<(&Seat, usize)> = None;
+        for seat in group.seats.iter().filter(untried).filter(|seat| seat.session.carrier.has_room()) {
+            let load = seat.session.carrier.stream_count();
+            let better = best.is_none_or(|(other, least)| {
+                let same_agent = other.session.instance == seat.session.instance;
+                if same_agent { seat.session.line < other.session.line } else { load < least }
+            });
+            if better {
+                best = Some((seat, load));
+            }
+        }
+        match best {
+            Some((seat, _)) => Route::To(Arc::clone(&seat.session), seat.subscription),
+            None if group.seats.iter().any(|seat| !seat.session.carrier.is_leaving()) => Route::Full,
+            None => self.nobody(group.left),
+        }
+    }
+
+    /// Told whenever an agent of the endpoint comes. Take it before asking, so that nothing is missed in between.
+    #[must_use]
+    pub fn changes(&self, endpoint: EndpointId) -> Arc<Notify> {
+        Arc::clone(&self.places.entry(endpoint).or_default().changed)
+    }
+
+    /// Every session, once.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        let mut all: Vec<Arc<Session>> = Vec::new();
+        for place in &self.places {
+            let seats = place.groups.values().flat_map(|group| &group.seats);
+            all.extend(seats.map(|seat| Arc::clone(&seat.session)));
+        }
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        all
+    }
+
+    /// Forgets an endpoint that was deleted; its sessions keep their other ones.
+    pub fn forget(&self, endpoint: EndpointId) {
+        self.places.remove(&endpoint);
+    }
+
+    /// After a start every agent is just reconnecting.
+    fn nobody(&self, left: Option<Instant>) -> Route {
+        if left.unwrap_or(self.started).elapsed() < RECENT { Route::Away } else { Route::Nobody }
+    }
+
+    fn leave(&self, session: &Arc<Session>) {
+        for (endpoint, group) in &session.subscriptions {
+            let Some(mut place) = self.places.get_mut(endpoint) else { continue };
+            let Some(group) = place.groups.get_mut(group) else { continue };
+            // By identity: a late cleanup must not unseat the session that came in its place.
+            group.seats.retain(|seat| !Arc::ptr_eq(&seat.session, session));
+            if group.seats.is_empty() {
+                group.left = Some(Instant::now());
+            }
+        }
+    }
+}
+
+/// A session's seats; given up when dropped.
+#[derive(Debug)]
+pub struct Presence {
+    router: Arc<Router>,
+    session: Arc<Session>,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.router.leave(&self.session);
+    }
+}

@@ -1,0 +1,248 @@
+//! One relay: how it comes up, how it serves, and how it leaves, in this order.
+
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use relay_protocol::line::Setup;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::Access;
+use crate::api::{self, Api};
+use crate::budget::Budget;
+use crate::config::{Config, PublicUrls};
+use crate::dispatcher::Dispatcher;
+use crate::endpoint::Directory;
+use crate::http::{Front, Routes};
+use crate::ingress::{HeadBounds, Ingress, TrustedProxies};
+use crate::router::Router;
+use crate::session::Sessions;
+use crate::store::Store;
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// After a shutdown, agents come back spread over this time.
+const RECONNECT_WITHIN: Duration = Duration::from_secs(2);
+
+/// A relay that listens.
+pub struct Server {
+    config: Config,
+    listeners: Vec<StdListener>,
+    address: SocketAddr,
+    store: Arc<Store>,
+    dispatcher: Arc<Dispatcher>,
+    sessions: Arc<Sessions>,
+    access: Arc<Access>,
+    urls: Arc<PublicUrls>,
+    front: Front,
+    budget: Budget,
+}
+
+impl Server {
+    /// Opens the store and listens; nothing is accepted until [`run`](Self::run).
+    ///
+    /// # Errors
+    /// When the store does not open, the address is taken, or the relay would stand open to the world.
+    pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        let store = Arc::new(Store::open(&config.data)?);
+        let (access, directory) = load(&store).await?;
+        if !access.has_admin() && !config.listen.ip().is_loopback() {
+            anyhow::bail!(
+                "the store has no valid admin token, so the relay does not listen on {}: \
+                 make one with relay-server token --data {}",
+                config.listen,
+                config.data.display()
+            );
+        }
+        let listeners = listen(config.listen, config.workers)
+            .with_context(|| format!("cannot listen on {}", config.listen))?;
+        let address = listeners[0].local_addr()?;
+        let base = config.public_url.clone().unwrap_or_else(|| own_url(address));
+        let urls = Arc::new(PublicUrls::new(base, config.hooks_domain.clone()));
+        let router = Arc::new(Router::default());
+        let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&store), Arc::clone(&router)));
+        let budget = Budget::new(config.in_flight);
+        let sessions = Arc::new(Sessions {
+            access: Arc::clone(&access),
+            directory: Arc::clone(&directory),
+            router: Arc::clone(&router),
+            setup: Setup {
+                heartbeat: config.heartbeat,
+                dead_after: config.dead_after,
+                ..Setup::default()
+            },
+            urls: Arc::clone(&urls),
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+        });
+        let ingress = Ingress {
+            directory: Arc::clone(&directory),
+            dispatcher: Arc::clone(&dispatcher),
+            store: Arc::clone(&store),
+            budget: budget.clone(),
+            bounds: HeadBounds { fields_max: config.headers_max, uri_max: config.uri_max },
+            trusted: TrustedProxies(config.trusted_proxies.clone()),
+        };
+        let api = Arc::new(Api {
+            store: Arc::clone(&store),
+            access: Arc::clone(&access),
+            directory,
+            router,
+            sessions: Arc::clone(&sessions),
+            urls: Arc::clone(&urls),
+        });
+        let hooks_domain = config.hooks_domain.clone();
+        let routes = Routes { ingress, sessions: Arc::clone(&sessions), api: api::routes(api), hooks_domain };
+        let front = Front {
+            routes: Arc::new(routes),
+            header_timeout: config.header_timeout,
+            connections: TaskTracker::new(),
+            draining: CancellationToken::new(),
+        };
+        Ok(Self { config, listeners, address, store, dispatcher, sessions, access, urls, front, budget })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The relay's own URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.urls.base()
+    }
+
+    /// Its tokens.
+    #[must_use]
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
+    /// Its store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The memory for requests in flight.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Serves until `stop`, then leaves in order; `hurry` cuts that short.
+    pub async fn run(mut self, stop: CancellationToken, hurry: CancellationToken) -> anyhow::Result<()> {
+        let mut listeners = std::mem::take(&mut self.listeners).into_iter();
+        let first = TcpListener::from_std(listeners.next().context("a listener")?)?;
+        let shards: Vec<_> = listeners.map(|listener| shard(self.front.clone(), listener)).collect();
+        let accepting = tokio::spawn(self.front.clone().accept(first));
+        stop.cancelled().await;
+        tokio::select! {
+            () = self.shut_down() => {}
+            () = hurry.cancelled() => tracing::warn!("the shutdown was cut short"),
+        }
+        accepting.abort();
+        for (stop_shard, thread) in shards {
+            stop_shard.cancel();
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        Ok(())
+    }
+
+    /// Leaves in order, with one deadline for all of it.
+    async fn shut_down(&self) {
+        let limit = self.config.drain_timeout;
+        tracing::info!(?limit, "the relay shuts down");
+        // Agents first: they take no new events from here and open their lines elsewhere, or come back later.
+        self.sessions.go_away(limit, RECONNECT_WITHIN);
+        // Then the door: what is under way is answered, nothing new is accepted.
+        self.front.draining.cancel();
+        self.front.connections.close();
+        let drained = timeout(limit, async {
+            self.front.connections.wait().await;
+            self.dispatcher.drain().await;
+        });
+        if drained.await.is_err() {
+            tracing::warn!("not everything was done before the deadline");
+        }
+        // The lines last, when nothing is under way on them.
+        for session in self.sessions.router.sessions() {
+            session.carrier.close(relay_protocol::reason::close::GOING_AWAY, "the relay shuts down");
+        }
+        self.sessions.tasks.close();
+        let _ = timeout(Duration::from_secs(3), self.sessions.tasks.wait()).await;
+        if let Err(error) = self.store.flush().await {
+            tracing::error!(%error, "the store could not be written to the end");
+        }
+    }
+}
+
+/// Reads the tokens and endpoints that every request looks into.
+async fn load(store: &Store) -> anyhow::Result<(Arc<Access>, Arc<Directory>)> {
+    let (access, directory) = (Access::default(), Directory::default());
+    for token in store.tokens().await? {
+        access.put(token);
+    }
+    for endpoint in store.endpoints().await? {
+        directory.put(endpoint);
+    }
+    Ok((Arc::new(access), Arc::new(directory)))
+}
+
+/// One listener for each worker, all on the same port: the kernel spreads connections over them.
+fn listen(address: SocketAddr, workers: usize) -> std::io::Result<Vec<StdListener>> {
+    if workers == 1 {
+        return Ok(vec![bind(address, false)?]);
+    }
+    // A shared port would be shared with another relay as well: so first it must be had alone.
+    let alone = bind(address, false)?.local_addr()?;
+    (0..workers).map(|_| bind(alone, true)).collect()
+}
+
+fn bind(address: SocketAddr, shared: bool) -> std::io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A thread with a runtime of its own: what a connection needs wakes on the thread that accepted it.
+fn shard(front: Front, listener: StdListener) -> (CancellationToken, std::thread::JoinHandle<()>) {
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime for a worker");
+        runtime.block_on(async {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => drop(tokio::spawn(front.accept(listener))),
+                Err(error) => tracing::error!(%error, "a worker does not listen"),
+            }
+            stopped.cancelled().await;
+        });
+    };
+    let thread = std::thread::Builder::new().name("worker".into()).spawn(run);
+    (stop, thread.expect("a thread for a worker"))
+}
+
+/// The URL at which this machine itself reaches the relay.
+fn own_url(address: SocketAddr) -> String {
+    let mut shown = address;
+    if address.ip().is_unspecified() {
+        shown.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    format!("http://{shown}")
+}

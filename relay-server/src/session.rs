@@ -1,0 +1,316 @@
+//! One agent's line, on the relay's side: admits it, seats it, watches its token, and ends it.
+//!
+//! It drives the protocol over one WebSocket and does not know that deliveries are stored.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use relay_client::wire::{Carrier, Ended, Event, drive, socket_config};
+use relay_protocol::Line;
+use relay_protocol::frame::GoAway;
+use relay_protocol::hello::{Hello, Served, Welcome};
+use relay_protocol::id::Name;
+use relay_protocol::line::Setup;
+use relay_protocol::reason::{Leaving, close};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::{Access, Grant};
+use crate::clock::now_ms;
+use crate::endpoint::{Directory, Endpoint, EndpointId};
+use crate::http::ServerIo;
+use crate::problem::{Code, Problem};
+use crate::router::{Presence, Router};
+use crate::store::records::Scope;
+
+/// The read buffer of an agent's line, in bytes: each line costs it all its life, and there may be thousands.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// How long the upgrade may take after the 101 was sent.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What this program calls itself.
+pub const RELAY: &str = concat!("relay-server/", env!("CARGO_PKG_VERSION"));
+
+/// One live line.
+#[derive(Debug)]
+pub struct Session {
+    /// Its id, for logs of both sides.
+    pub id: String,
+    /// What the agent calls itself.
+    pub agent: String,
+    /// The agent's instance: its lines share it.
+    pub instance: String,
+    /// Which of the instance's lines it is.
+    pub line: u8,
+    /// The id of the token it came with.
+    pub token: String,
+    /// When it came, in milliseconds of the Unix epoch.
+    pub since_ms: u64,
+    /// What it serves, in HELLO's order.
+    pub subscriptions: Vec<(EndpointId, Name)>,
+    /// The line itself.
+    pub carrier: Arc<Carrier>,
+}
+
+impl Session {
+    /// Whether this is the same line of the same instance, come back.
+    #[must_use]
+    pub fn is_same_line(&self, other: &Self) -> bool {
+        self.instance == other.instance && self.line == other.line
+    }
+}
+
+/// What every session needs.
+#[derive(Debug)]
+pub struct Sessions {
+    /// Who may connect.
+    pub access: Arc<Access>,
+    /// What can be served.
+    pub directory: Arc<Directory>,
+    /// Where sessions are found.
+    pub router: Arc<Router>,
+    /// How lines are set up.
+    pub setup: Setup,
+    /// Writes an endpoint's public URL.
+    pub urls: Arc<crate::config::PublicUrls>,
+    /// Every session under way.
+    pub tasks: TaskTracker,
+    /// Set when no new sessions are admitted.
+    pub draining: CancellationToken,
+}
+
+impl Sessions {
+    /// Answers a request to connect; when it is admitted, the session begins after the upgrade.
+    ///
+    /// # Errors
+    /// The [`Problem`] that speaks against it: the token first, before anything else is said.
+    pub fn connect(
+        self: &Arc<Self>,
+        method: &Method,
+        headers: &HeaderMap,
+        upgrade: Option<OnUpgrade>,
+    ) -> Result<Response<()>, Problem> {
+        let Some(grant) = self.access.bearer(headers) else {
+            return Err(Problem::new(Code::Unauthorized, "the token is missing, wrong, expired or revoked"));
+        };
+        if self.draining.is_cancelled() {
+            return Err(Problem::new(Code::RelayDraining, "the relay is shutting down"));
+        }
+        let key = websocket_key(method, headers)
+            .ok_or_else(|| Problem::new(Code::BadRequest, "agents connect with a WebSocket upgrade"))?;
+        let upgrade = upgrade.ok_or_else(|| Problem::new(Code::BadRequest, "no upgrade on this connection"))?;
+        let sessions = Arc::clone(self);
+        self.tasks.spawn(async move {
+            match timeout(UPGRADE_TIMEOUT, upgrade).await {
+                Ok(Ok(upgraded)) => sessions.run(upgraded, grant).await,
+                Ok(Err(error)) => tracing::debug!(%error, "an agent's upgrade failed"),
+                Err(_) => tracing::debug!("an agent's upgrade took too long"),
+            }
+        });
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        let accept = derive_accept_key(key.as_bytes());
+        headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(accept).expect("base64"));
+        Ok(response)
+    }
+
+    async fn run(self: Arc<Self>, upgraded: Upgraded, grant: Grant) {
+        let config = Some(socket_config(READ_BUFFER));
+        // The plain socket, without the HTTP library's buffers around it: thousands of idle lines are small that way.
+        let parts = upgraded.downcast::<ServerIo>().expect("every connection is served over it");
+        let socket: TcpStream = TokioIo::into_inner(parts.io).into_inner();
+        let part = parts.read_buf.to_vec();
+        let socket = WebSocketStream::from_partially_read(socket, part, Role::Server, config).await;
+        // ± 20 %, so that thousands of lines do not beat together.
+        let heartbeat = self.setup.heartbeat.mul_f64(0.8 + 0.4 * fastrand::f64());
+        let carrier = Carrier::new(Line::relay(Instant::now(), Setup { heartbeat, ..self.setup }));
+        let (events, inbox) = mpsc::channel(8);
+        let on = move |event| drop(events.try_send(event));
+        let driver = drive(socket, Arc::clone(&carrier), on);
+        let id = format!("ses_{:016x}", fastrand::u64(..));
+        let host = Host { sessions: self, id, carrier, grant, seated: None };
+        host.keep(driver, inbox).await;
+    }
+
+    /// Asks every agent to go elsewhere or come back later, and no longer admits any.
+    pub fn go_away(&self, deadline: Duration, reconnect_after: Duration) {
+        self.draining.cancel();
+        let ms = |wait: Duration| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+        for session in self.router.sessions() {
+            session.carrier.go_away(GoAway {
+                reason: Leaving::Shutdown,
+                deadline_ms: ms(deadline),
+                reconnect_after_ms: ms(reconnect_after),
+                detail: "the relay shuts down".into(),
+            });
+        }
+    }
+
+    /// Closes the sessions of a token that was revoked.
+    pub fn close_token(&self, token: &str) {
+        let sessions = self.router.sessions();
+        for session in sessions.iter().filter(|session| session.token == token) {
+            session.carrier.close(close::NOT_ALLOWED, "the token was revoked");
+        }
+    }
+}
+
+/// One session under way.
+struct Host {
+    sessions: Arc<Sessions>,
+    id: String,
+    carrier: Arc<Carrier>,
+    grant: Grant,
+    seated: Option<(Arc<Session>, Presence)>,
+}
+
+impl Host {
+    /// Stays with the line until it ends.
+    async fn keep(mut self, driver: impl Future<Output = Ended>, mut inbox: mpsc::Receiver<Event>) {
+        let mut driver = Box::pin(driver);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut driver => break ended,
+                Some(event) = inbox.recv() => self.happened(event),
+                () = expiry(self.grant.expires_ms) => {
+                    self.carrier.close(close::NOT_ALLOWED, "the token has expired");
+                    self.grant.expires_ms = None;
+                }
+            }
+        };
+        let agent = self.seated.as_ref().map_or("", |(session, _)| session.agent.as_str());
+        tracing::info!(session = self.id, token = self.grant.token, agent, why = %ended, "an agent's line has ended");
+    }
+
+    fn happened(&mut self, event: Event) {
+        match event {
+            Event::Hello(hello) => {
+                if let Err((code, why)) = self.introduce(&hello) {
+                    self.carrier.close(code, &why);
+                }
+            }
+            Event::Renewed(token) => self.renew(&token),
+            // Its seats stay: the router sees that the line takes no more, and what is under way ends on it.
+            Event::GoingAway(goaway) => {
+                tracing::info!(session = self.id, reason = %goaway.reason, "an agent takes no more work");
+            }
+            Event::Welcome(_) | Event::Opened { .. } => {}
+        }
+    }
+
+    /// Seats the session, if everything it asks for exists and is allowed.
+    fn introduce(&mut self, hello: &Hello) -> Result<(), (u16, String)> {
+        let mut served = Vec::new();
+        let mut subscriptions = Vec::new();
+        for wanted in &hello.subscriptions {
+            let endpoint = self.admit(&wanted.endpoint)?;
+            subscriptions.push((endpoint.id, wanted.group.clone()));
+            served.push(Served {
+                endpoint: endpoint.name.clone(),
+                group: wanted.group.clone(),
+                url: self.sessions.urls.of(&endpoint.key),
+                backlog: 0,
+                oldest_ms: 0,
+                held: false,
+            });
+        }
+        let session = Arc::new(Session {
+            id: self.id.clone(),
+            agent: hello.agent.chars().take(80).collect(),
+            instance: hello.instance.clone(),
+            line: hello.line,
+            token: self.grant.token.clone(),
+            since_ms: now_ms(),
+            subscriptions,
+            carrier: Arc::clone(&self.carrier),
+        });
+        self.carrier.welcome(hello, self.welcome(served));
+        let (presence, older) = self.sessions.router.join(&session);
+        if let Some(older) = older {
+            older.carrier.close(close::REPLACED, "the same instance has come back on a newer line");
+        }
+        let (agent, line) = (&session.agent, session.line);
+        tracing::info!(session = self.id, token = self.grant.token, agent, line, "an agent's line is live");
+        self.seated = Some((session, presence));
+        Ok(())
+    }
+
+    fn admit(&self, name: &Name) -> Result<Arc<Endpoint>, (u16, String)> {
+        let not_allowed = || (close::NOT_ALLOWED, format!("the token is not for endpoint {name}"));
+        if !self.grant.allows(Scope::Listen, name) {
+            return Err(not_allowed());
+        }
+        let found = self.sessions.directory.by_name(name);
+        found.ok_or_else(|| (close::UNKNOWN_ENDPOINT, format!("there is no endpoint {name}")))
+    }
+
+    fn welcome(&self, endpoints: Vec<Served>) -> Welcome {
+        let setup = self.sessions.setup;
+        Welcome {
+            version: relay_protocol::VERSIONS[0],
+            session: self.id.clone(),
+            relay: RELAY.to_owned(),
+            heartbeat_ms: 0,
+            dead_after_ms: 0,
+            stream_credit: setup.stream_credit,
+            line_credit: setup.line_credit,
+            nodes: Vec::new(),
+            endpoints,
+            token_expires_in_ms: self.grant.expires_ms.map(|at| at.saturating_sub(now_ms())),
+        }
+    }
+
+    /// Takes a fresh token, if it allows what the session does.
+    fn renew(&mut self, token: &str) {
+        let fresh = self.sessions.access.grant(token);
+        let served = self.seated.iter().flat_map(|(session, _)| &session.subscriptions);
+        let names: Option<Vec<Name>> = served
+            .map(|(id, _)| self.sessions.directory.by_id(*id).map(|endpoint| endpoint.name.clone()))
+            .collect();
+        let enough = |grant: &Grant| {
+            names.iter().flatten().all(|name| grant.allows(Scope::Listen, name))
+        };
+        match fresh.filter(enough) {
+            Some(grant) => self.grant = grant,
+            None => tracing::warn!(session = self.id, "an agent showed a token that does not do; the old one stays"),
+        }
+    }
+}
+
+/// Completes when a token expires; never for one that does not.
+async fn expiry(expires_ms: Option<u64>) {
+    match expires_ms {
+        Some(at) => {
+            let left = Duration::from_millis(at.saturating_sub(now_ms()));
+            sleep_until(TokioInstant::now() + left).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The key of a WebSocket upgrade (RFC 6455 §4.2.1), if the request is one.
+fn websocket_key<'a>(method: &Method, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+    let has = |name, wanted: &str| {
+        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(wanted))
+    };
+    let fits = method == Method::GET && has(CONNECTION, "upgrade") && has(UPGRADE, "websocket");
+    let version = headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+    if fits && version { headers.get(SEC_WEBSOCKET_KEY) } else { None }
+}

@@ -1,0 +1,181 @@
+//! The durable record and its verbs. SQL ends here.
+//!
+//! What must survive goes through one writer that commits in groups; what is only looked at is read beside it. A verb's
+//! promise is durable when it has returned, unless its name says that it is only noted.
+
+pub mod records;
+pub mod spool;
+mod sqlite;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::endpoint::{Endpoint, EndpointId};
+use records::{Acceptance, NewEndpoint, Settlement, Token};
+use spool::Spool;
+use sqlite::{Op, Reader, Urgency, Writer};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full or failing; nothing was done. It recovers by itself.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// More is waiting to be written than may wait.
+    #[error("the store cannot keep up")]
+    Overloaded,
+    /// The name or key is taken.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// There is no such thing.
+    #[error("no {0}")]
+    NotFound(String),
+}
+
+/// Why a store did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is none.
+    #[error("there is no store in {0}; make one with: relay-server init --data {0}")]
+    Missing(String),
+    /// There is one already.
+    #[error("there is a store in {0} already")]
+    Exists(String),
+    /// Another process has it.
+    #[error("the store in {0} is in use by another process")]
+    InUse(String),
+    /// A network file system, whose locks and syncs are not to be trusted with the one copy of an event.
+    #[error("{0} is on a network file system ({1}); the store needs a local disk")]
+    NetworkFileSystem(String, &'static str),
+    /// Made by a later version of this program.
+    #[error("the store in {0} has schema version {1}, made by a later relay-server; this one knows {2}")]
+    TooNew(String, i64, i64),
+    /// The database does not open or is damaged.
+    #[error("the store in {0} does not open: {1}")]
+    Broken(String, String),
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct Store {
+    writer: Writer,
+    reader: Reader,
+    spool: Arc<Spool>,
+    instance: String,
+}
+
+impl Store {
+    /// Makes a new, empty store in a directory, which may exist.
+    ///
+    /// # Errors
+    /// [`OpenError::Exists`] when there is one already; others say why none could be made.
+    pub fn init(data: &Path) -> Result<Self, OpenError> {
+        sqlite::create(data)?;
+        Self::open(data)
+    }
+
+    /// Opens the store in a directory, bringing an older one up to date.
+    ///
+    /// # Errors
+    /// [`OpenError`] says why it cannot be used.
+    pub fn open(data: &Path) -> Result<Self, OpenError> {
+        let spool = Spool::open(data)
+            .map_err(|e| OpenError::Broken(data.display().to_string(), e.to_string()))?;
+        let spool = Arc::new(spool);
+        let (writer, reader, instance) = sqlite::open(data, &spool)?;
+        Ok(Self { writer, reader, spool, instance })
+    }
+
+    /// The store's own id, chosen once when it was made: the relay's name in `Via`.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Where large bodies go.
+    #[must_use]
+    pub fn spool(&self) -> &Arc<Spool> {
+        &self.spool
+    }
+
+    /// Whether writes succeed, as far as is known.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] with the reason.
+    pub fn health(&self) -> Result<(), StoreError> {
+        self.writer.health()
+    }
+
+    /// Notes an event that somebody else answers for; it is durable soon.
+    ///
+    /// # Errors
+    /// When the store is unavailable or has too much to write.
+    pub fn note(&self, acceptance: Acceptance) -> Result<(), StoreError> {
+        self.writer.submit(Op::Accept(acceptance, None), Urgency::Lazy)
+    }
+
+    /// Notes how an attempt ended. If it is lost, the lease expires and the event is delivered once more.
+    pub fn settle(&self, settlement: Settlement) {
+        self.writer.submit_settlement(settlement);
+    }
+
+    /// Every endpoint.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
+        self.reader.read(sqlite::endpoints::all).await
+    }
+
+    /// Keeps a new endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when its name or key is taken.
+    pub async fn create_endpoint(&self, new: NewEndpoint) -> Result<Endpoint, StoreError> {
+        self.writer.write(move |tx| sqlite::endpoints::create(tx, new)).await
+    }
+
+    /// Deletes an endpoint; its events go bit by bit.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is none.
+    pub async fn delete_endpoint(&self, id: EndpointId) -> Result<(), StoreError> {
+        self.writer.write(move |tx| sqlite::endpoints::delete(tx, id)).await
+    }
+
+    /// Every token, revoked ones too.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        self.reader.read(sqlite::tokens::all).await
+    }
+
+    /// Keeps a new token.
+    ///
+    /// # Errors
+    /// When the store is unavailable.
+    pub async fn create_token(&self, token: Token) -> Result<(), StoreError> {
+        self.writer.write(move |tx| sqlite::tokens::create(tx, &token)).await
+    }
+
+    /// Marks a token as revoked.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is none.
+    pub async fn revoke_token(&self, id: String, at_ms: u64) -> Result<(), StoreError> {
+        self.writer.write(move |tx| sqlite::tokens::revoke(tx, &id, at_ms)).await
+    }
+
+    /// Waits until everything submitted so far is durable.
+    ///
+    /// # Errors
+    /// When the store is unavailable.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let (done, flushed) = oneshot::channel();
+        self.writer.submit(Op::Flush(done), Urgency::Prompt)?;
+        flushed.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has ended".into())))
+    }
+}

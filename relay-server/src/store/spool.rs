@@ -1,0 +1,157 @@
+//! Files for bodies that are too large for memory and for the database.
+//!
+//! A file is written under a temporary name, synced, and renamed before the row that names it is committed; what was
+//! left behind without a row is swept at start.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use relay_protocol::id::EventId;
+
+/// Bodies above this many bytes are spooled. Smaller ones ride in the database, where a group commit takes many at once.
+pub const SPOOL_ABOVE: usize = 256 * 1024;
+
+/// The directory of spooled bodies.
+#[derive(Debug)]
+pub struct Spool {
+    directory: PathBuf,
+}
+
+impl Spool {
+    /// The spool of a data directory, made if there is none.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn open(data: &Path) -> io::Result<Self> {
+        let directory = data.join("spool");
+        fs::create_dir_all(&directory)?;
+        Ok(Self { directory })
+    }
+
+    /// A new file for an event's body. Blocking.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn create(self: &Arc<Self>, event: EventId) -> io::Result<Spooled> {
+        let path = self.directory.join(format!("{event}.part"));
+        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        let (len, kept) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Spooled { spool: Arc::clone(self), event, file, len, kept })
+    }
+
+    /// Opens the kept body of an event. Blocking.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn load(self: &Arc<Self>, event: EventId) -> io::Result<Spooled> {
+        let file = File::open(self.path(event))?;
+        let len = AtomicU64::new(file.metadata()?.len());
+        Ok(Spooled { spool: Arc::clone(self), event, file, len, kept: AtomicBool::new(true) })
+    }
+
+    /// Deletes the kept body of an event. Blocking.
+    ///
+    /// # Errors
+    /// When it is there and cannot be deleted.
+    pub fn remove(&self, event: EventId) -> io::Result<()> {
+        match fs::remove_file(self.path(event)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes every file that no row speaks of. Blocking; only before anything is accepted.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn sweep(&self, wanted: impl Fn(EventId) -> bool) -> io::Result<usize> {
+        let mut swept = 0;
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            let event = path.file_name().and_then(|name| name.to_str()?.parse::<EventId>().ok());
+            if !event.is_some_and(&wanted) {
+                fs::remove_file(&path)?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    fn path(&self, event: EventId) -> PathBuf {
+        self.directory.join(event.to_string())
+    }
+}
+
+/// One spooled body. A file that was never kept is deleted when dropped.
+#[derive(Debug)]
+pub struct Spooled {
+    spool: Arc<Spool>,
+    event: EventId,
+    file: File,
+    len: AtomicU64,
+    kept: AtomicBool,
+}
+
+impl Spooled {
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes at the end; one writer only. Blocking.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let at = self.len();
+        self.file.write_all_at(bytes, at)?;
+        self.len.store(at + bytes.len() as u64, Ordering::Release);
+        Ok(())
+    }
+
+    /// Reads up to `most` bytes from an offset; none at the end. Blocking.
+    ///
+    /// # Errors
+    /// When the disk does not give it.
+    pub fn read(&self, at: u64, most: usize) -> io::Result<Bytes> {
+        let there = usize::try_from(self.len().saturating_sub(at)).unwrap_or(usize::MAX);
+        let mut buffer = vec![0; most.min(there)];
+        self.file.read_exact_at(&mut buffer, at)?;
+        Ok(buffer.into())
+    }
+
+    /// Makes it durable under its final name. Blocking.
+    ///
+    /// # Errors
+    /// When the disk does not do it; the file is not kept then.
+    pub fn keep(&self) -> io::Result<()> {
+        self.file.sync_data()?;
+        fs::rename(self.part(), self.spool.path(self.event))?;
+        self.kept.store(true, Ordering::Release);
+        File::open(&self.spool.directory)?.sync_all()
+    }
+
+    fn part(&self) -> PathBuf {
+        self.spool.directory.join(format!("{}.part", self.event))
+    }
+}
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        if !*self.kept.get_mut() && let Err(error) = fs::remove_file(self.part()) {
+            tracing::warn!(event = %self.event, %error, "a spool file that is not wanted stays behind");
+        }
+    }
+}

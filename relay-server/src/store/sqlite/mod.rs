@@ -1,0 +1,25 @@
+//! The embedded engine: SQLite in WAL mode, one writer thread, a few readers.
+
+pub(super) mod endpoints;
+mod events;
+mod open;
+mod reader;
+mod schema;
+pub(super) mod tokens;
+mod writer;
+
+pub(super) use open::{create, open};
+pub(super) use reader::Reader;
+pub(super) use writer::{Op, Urgency, Writer};
+
+use super::StoreError;
+
+/// What an engine error means to a caller. The reason is for the log; the store's health tells when it is over.
+fn unavailable(error: &rusqlite::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+/// Whether an error is a broken uniqueness.
+fn is_conflict(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
+}

@@ -1,0 +1,133 @@
+//! Opens the database file: its pragmas, its lock, its place on a local disk, and what a crash left behind.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::super::OpenError;
+use super::super::spool::Spool;
+use super::{Reader, Writer, schema};
+
+const DATABASE: &str = "relay.db";
+const LOCK: &str = "relay.lock";
+
+/// How much of the database a connection keeps in memory, in KiB.
+const CACHE_KIB: i64 = 16 * 1024;
+
+/// The WAL is moved into the database when it has this many pages of 4 KiB.
+const CHECKPOINT_PAGES: i64 = 4000;
+
+/// File systems whose locks or syncs do not hold, by the magic number of statfs(2).
+const NETWORK: &[(i64, &str)] = &[
+    (0x6969, "nfs"),
+    (0x517b, "smb"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb2"),
+    (0x0102_1997, "9p"),
+    (0x00c3_6400, "ceph"),
+    (0x5346_414f, "afs"),
+];
+
+/// Makes an empty database in a directory.
+pub(in super::super) fn create(data: &Path) -> Result<(), OpenError> {
+    let broken = |e: &dyn std::fmt::Display| OpenError::Broken(show(data), e.to_string());
+    fs::create_dir_all(data).map_err(|e| broken(&e))?;
+    refuse_network(data)?;
+    let _lock = lock(data)?;
+    let path = data.join(DATABASE);
+    if path.exists() {
+        return Err(OpenError::Exists(show(data)));
+    }
+    // Made aside and renamed when whole: an interrupted init leaves nothing that looks like a store.
+    let part = data.join("relay.db.part");
+    let _ = fs::remove_file(&part);
+    let made = (|| {
+        let mut connection = Connection::open(&part)?;
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        schema::migrate(&mut connection)?;
+        let instance = format!("{:016x}", fastrand::u64(..));
+        connection.execute("INSERT INTO meta(key, value) VALUES('instance', ?1)", [instance])
+    })();
+    made.map_err(|e| broken(&e))?;
+    fs::rename(&part, &path).map_err(|e| broken(&e))?;
+    File::open(data).and_then(|directory| directory.sync_all()).map_err(|e| broken(&e))
+}
+
+/// Opens the database of a directory; nobody else may have it open.
+pub(in super::super) fn open(
+    data: &Path,
+    spool: &Arc<Spool>,
+) -> Result<(Writer, Reader, String), OpenError> {
+    let path = data.join(DATABASE);
+    if !path.exists() {
+        return Err(OpenError::Missing(show(data)));
+    }
+    refuse_network(data)?;
+    let lock = lock(data)?;
+    let broken = |e: rusqlite::Error| OpenError::Broken(show(data), e.to_string());
+    let mut connection = connect(&path).map_err(broken)?;
+    let version = schema::version(&connection).map_err(broken)?;
+    if version > schema::VERSION {
+        return Err(OpenError::TooNew(show(data), version, schema::VERSION));
+    }
+    schema::migrate(&mut connection).map_err(broken)?;
+    let instance = connection
+        .query_row("SELECT value FROM meta WHERE key = 'instance'", [], |row| row.get(0))
+        .map_err(broken)?;
+    let swept = sweep(&connection, spool)?;
+    if swept > 0 {
+        tracing::info!(swept, "spool files without an event were deleted");
+    }
+    let reader = Reader::new(path.clone());
+    let writer = Writer::start(connection, path, lock).map_err(broken)?;
+    Ok((writer, reader, instance))
+}
+
+/// A connection for the writer.
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL, because with NORMAL a commit in WAL mode is not synced.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn lock(data: &Path) -> Result<File, OpenError> {
+    let broken = |e: std::io::Error| OpenError::Broken(show(data), e.to_string());
+    let file = File::options().create(true).truncate(false).write(true).open(data.join(LOCK));
+    let file = file.map_err(broken)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(show(data))),
+        Err(TryLockError::Error(error)) => Err(broken(error)),
+    }
+}
+
+fn refuse_network(data: &Path) -> Result<(), OpenError> {
+    let Ok(found) = rustix::fs::statfs(data) else { return Ok(()) };
+    let kind = found.f_type & 0xffff_ffff;
+    match NETWORK.iter().find(|(magic, _)| *magic == kind) {
+        Some((_, name)) => Err(OpenError::NetworkFileSystem(show(data), name)),
+        None => Ok(()),
+    }
+}
+
+fn sweep(connection: &Connection, spool: &Spool) -> Result<usize, OpenError> {
+    let wanted = |event: relay_protocol::id::EventId| {
+        let sql = "SELECT 1 FROM events WHERE id = ?1 AND body_kept = 'spool' LIMIT 1";
+        let found = connection.query_row(sql, [event.as_bytes()], |_| Ok(())).optional();
+        // What cannot be looked up is not deleted.
+        !matches!(found, Ok(None))
+    };
+    spool.sweep(wanted).map_err(|e| OpenError::Broken("the spool".into(), e.to_string()))
+}
+
+fn show(path: &Path) -> String {
+    PathBuf::from(path).display().to_string()
+}
