@@ -8,16 +8,14 @@ use relay_protocol::CONNECT_PATH;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::client_async;
 
 use crate::socket::{ConnectError, Socket, Trust};
-use crate::wire::socket_config;
+use crate::wire::Pipe;
 
 /// How long TCP, TLS and the WebSocket handshake may take, each.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The read buffer of an agent's line, in bytes: an agent has few lines and wants few system calls.
-const READ_BUFFER: usize = 32 * 1024;
 
 /// What this program calls itself.
 pub const AGENT: &str = concat!("relay-client/", env!("CARGO_PKG_VERSION"));
@@ -122,7 +120,7 @@ pub async fn dial(
     relay: &RelayUrl,
     trust: &Trust,
     token: &str,
-) -> Result<WebSocketStream<Socket>, DialError> {
+) -> Result<Pipe, DialError> {
     let socket = relay.connect(trust).await.map_err(|e| DialError::Unreachable(e.to_string()))?;
     let url = format!("ws://{}{}{CONNECT_PATH}", relay.authority(), relay.path);
     let mut request = url.into_client_request().map_err(|e| DialError::NotFound(e.to_string()))?;
@@ -130,9 +128,9 @@ pub async fn dial(
         .map_err(|_| DialError::NotAllowed("the token has characters that no token has".into()))?;
     request.headers_mut().insert(AUTHORIZATION, bearer);
     request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    let handshake = client_async_with_config(request, socket, Some(socket_config(READ_BUFFER)));
-    match timeout(STEP_TIMEOUT, handshake).await {
-        Ok(Ok((socket, _))) => Ok(socket),
+    match timeout(STEP_TIMEOUT, client_async(request, socket)).await {
+        // The relay speaks after HELLO only, so nothing was read ahead.
+        Ok(Ok((socket, _))) => Ok(Pipe::new(socket.into_inner(), &[], Role::Client).await),
         Ok(Err(Error::Http(response))) => Err(refused(&response)),
         Ok(Err(error)) => {
             Err(DialError::Unreachable(format!("no WebSocket with {relay}: {error}")))

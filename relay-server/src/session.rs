@@ -11,7 +11,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use relay_client::wire::{Carrier, Ended, Event, drive, socket_config};
+use relay_client::socket::Socket;
+use relay_client::wire::{Carrier, Ended, Event, Pipe, drive};
 use relay_protocol::Line;
 use relay_protocol::frame::GoAway;
 use relay_protocol::hello::{Hello, Served, Welcome};
@@ -21,7 +22,6 @@ use relay_protocol::reason::{Leaving, close};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::sync::CancellationToken;
@@ -34,9 +34,6 @@ use crate::http::ServerIo;
 use crate::problem::{Code, Problem};
 use crate::router::{Presence, Router};
 use crate::store::records::Scope;
-
-/// The read buffer of an agent's line, in bytes: each line costs it all its life, and there may be thousands.
-const READ_BUFFER: usize = 4 * 1024;
 
 /// How long the upgrade may take after the 101 was sent.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -131,18 +128,16 @@ impl Sessions {
     }
 
     async fn run(self: Arc<Self>, upgraded: Upgraded, grant: Grant) {
-        let config = Some(socket_config(READ_BUFFER));
         // The plain socket, without the HTTP library's buffers around it: thousands of idle lines are small that way.
         let parts = upgraded.downcast::<ServerIo>().expect("every connection is served over it");
         let socket: TcpStream = TokioIo::into_inner(parts.io).into_inner();
-        let part = parts.read_buf.to_vec();
-        let socket = WebSocketStream::from_partially_read(socket, part, Role::Server, config).await;
+        let pipe = Pipe::new(Socket::Tcp(socket), &parts.read_buf, Role::Server).await;
         // ± 20 %, so that thousands of lines do not beat together.
         let heartbeat = self.setup.heartbeat.mul_f64(0.8 + 0.4 * fastrand::f64());
         let carrier = Carrier::new(Line::relay(Instant::now(), Setup { heartbeat, ..self.setup }));
         let (events, inbox) = mpsc::channel(8);
         let on = move |event| drop(events.try_send(event));
-        let driver = drive(socket, Arc::clone(&carrier), on);
+        let driver = drive(pipe, Arc::clone(&carrier), on);
         let id = format!("ses_{:016x}", fastrand::u64(..));
         let host = Host { sessions: self, id, carrier, grant, seated: None };
         host.keep(driver, inbox).await;

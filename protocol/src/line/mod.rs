@@ -244,6 +244,12 @@ impl Line {
         !self.outbox.is_empty()
     }
 
+    /// How many messages wait for the socket.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// The next stream whose sender was [`Blocked`](Sent::Blocked) and may try again.
     pub fn writable(&mut self) -> Option<StreamId> {
         self.writable.pop_front()

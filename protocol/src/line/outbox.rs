@@ -59,8 +59,12 @@ impl Outbox {
         self.control.len() > CONTROL_QUEUE_MAX
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.control.len() + self.heads.len() + self.body.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.control.is_empty() && self.heads.is_empty() && self.body.is_empty()
+        self.len() == 0
     }
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {

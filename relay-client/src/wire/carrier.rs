@@ -15,6 +15,7 @@ use relay_protocol::line::{Happened, NotOpened, Violation};
 use relay_protocol::webhook::Request;
 
 use super::inbox::Inbox;
+use super::pipe::Pipe;
 use super::stream::{Heard, Stream};
 
 /// Something for the owner of the line, not for one of its streams.
@@ -41,9 +42,19 @@ pub enum Event {
     Renewed(String),
 }
 
-/// One line and the inboxes of its streams.
+/// How many frames may wait until whoever queues the next one writes them out itself.
+///
+/// Left to the driver alone, a batch is as large as the number of callers, and relay and agent work in turns: while one
+/// fills its batch, the other has nothing to do.
+const WRITE_AT: usize = 8;
+
+/// One line, the inboxes of its streams, and its WebSocket.
 #[derive(Debug)]
-pub struct Carrier(Mutex<Shared>);
+pub struct Carrier {
+    shared: Mutex<Shared>,
+    /// Locked before `shared` where both are needed.
+    pipe: Mutex<Option<Pipe>>,
+}
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -55,19 +66,21 @@ pub(super) struct Shared {
     pub(super) lost: bool,
     closing: Option<(u16, String)>,
     driver: Option<Waker>,
+    /// The driver has nothing to do and is to be woken for the next message.
+    asleep: bool,
     idler: Option<Waker>,
 }
 
 impl Shared {
     /// Makes the driver look: call it whenever the line may have something to send.
     pub(super) fn wake_driver(&mut self) {
-        if let Some(waker) = self.driver.take() {
-            waker.wake();
+        if std::mem::take(&mut self.asleep)
+            && let Some(waker) = &self.driver
+        {
+            waker.wake_by_ref();
         }
     }
-}
 
-impl Shared {
     fn wake_idler(&mut self) {
         if (self.lost || self.line.is_idle())
             && let Some(waker) = self.idler.take()
@@ -77,25 +90,45 @@ impl Shared {
     }
 }
 
-/// What the driver is to do next.
-pub(super) enum Next {
-    Send(Bytes),
-    Close(u16, String),
-    Wait,
-}
-
 impl Carrier {
     /// A carrier for this line.
     #[must_use]
     pub fn new(line: Line) -> Arc<Self> {
-        let (now, lost, inboxes) = (Instant::now(), false, HashMap::new());
+        let (now, lost, asleep, inboxes) = (Instant::now(), false, false, HashMap::new());
         let (closing, driver, idler) = (None, None, None);
-        Arc::new(Self(Mutex::new(Shared { line, inboxes, now, lost, closing, driver, idler })))
+        let shared = Shared { line, inboxes, now, lost, closing, driver, asleep, idler };
+        Arc::new(Self { shared: Mutex::new(shared), pipe: Mutex::new(None) })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
         // A panic of a stream's owner must not take the other streams with it; the line has no half-done states.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn pipe(&self) -> MutexGuard<'_, Option<Pipe>> {
+        self.pipe.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn attach(&self, pipe: Pipe) {
+        *self.pipe() = Some(pipe);
+    }
+
+    /// Lets the driver know, and writes a batch out at once when it is large enough.
+    ///
+    /// The driver's own turn comes after everybody else's; the other side should be at work by then.
+    pub(super) fn queued(&self, mut shared: MutexGuard<'_, Shared>) {
+        shared.wake_driver();
+        if shared.line.queued() < WRITE_AT {
+            return;
+        }
+        let Some(waker) = shared.driver.clone() else { return };
+        drop(shared);
+        if let Ok(mut pipe) = self.pipe.try_lock()
+            && let Some(pipe) = pipe.as_mut()
+        {
+            // What is not written now, and what goes wrong, the driver meets again.
+            let _ = pipe.poll_write(&mut Context::from_waker(&waker), || self.transmit());
+        }
     }
 
     /// Opens a stream (relay's side), as [`Line::open`] does.
@@ -115,7 +148,7 @@ impl Carrier {
         let now = shared.now;
         let id = shared.line.open(now, request, body, end)?;
         shared.inboxes.insert(id, Inbox::default());
-        shared.wake_driver();
+        self.queued(shared);
         Ok(Stream::new(Arc::clone(self), id))
     }
 
@@ -216,27 +249,38 @@ impl Carrier {
         self.lock().line.next_timeout()
     }
 
-    /// The next thing for the socket; when there is none, the driver is remembered and woken for the next.
-    pub(super) fn next(&self, cx: &Context<'_>) -> Next {
+    /// The next message for the socket.
+    pub(super) fn transmit(&self) -> Option<Bytes> {
         let mut shared = self.lock();
-        if let Some(message) = shared.line.transmit() {
-            shared.wake_writers();
-            return Next::Send(message);
+        let message = shared.line.transmit();
+        match message {
+            Some(_) => shared.wake_writers(),
+            None => shared.wake_idler(),
         }
-        if let Some((code, reason)) = shared.closing.clone() {
-            return Next::Close(code, reason);
+        message
+    }
+
+    /// Remembers whom to wake when there is something to send.
+    pub(super) fn listen(&self, waker: &Waker) {
+        let mut shared = self.lock();
+        shared.asleep = true;
+        if shared.driver.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            shared.driver = Some(waker.clone());
         }
-        shared.driver = Some(cx.waker().clone());
-        shared.wake_idler();
-        Next::Wait
+    }
+
+    pub(super) fn asked_to_close(&self) -> Option<(u16, String)> {
+        self.lock().closing.clone()
     }
 
     /// The socket is gone: whoever waits on a stream learns it.
-    pub(super) fn lose(&self) {
+    pub(super) fn lose(&self) -> Option<Pipe> {
         let mut shared = self.lock();
         shared.lost = true;
         shared.wake_idler();
         shared.inboxes.values_mut().for_each(Inbox::wake);
+        drop(shared);
+        self.pipe().take()
     }
 }
 

@@ -3,11 +3,14 @@
 //! [`Carrier`] is the line that its streams and its driver share; [`drive`] moves bytes between it and the socket. It
 //! knows nothing of endpoints, targets or stores.
 
+mod bulk;
 mod carrier;
 mod driver;
 mod inbox;
+mod pipe;
 mod stream;
 
 pub use carrier::{Carrier, Event};
-pub use driver::{Ended, drive, socket_config};
+pub use driver::{Ended, drive};
+pub use pipe::Pipe;
 pub use stream::{Chunk, Gone, Heard, Stream};

@@ -168,7 +168,7 @@ impl Stream {
     pub fn answer(&self, answer: Answer, body: &mut Bytes, end: bool) -> Result<bool, TooLong> {
         let mut shared = self.carrier.lock();
         let whole = shared.line.answer(self.id, answer, body, end)?;
-        shared.wake_driver();
+        self.carrier.queued(shared);
         Ok(whole)
     }
 
