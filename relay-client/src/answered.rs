@@ -2,6 +2,7 @@
 //! gets that answer, and the target is not asked twice.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -36,18 +37,40 @@ impl Remembered {
 /// What is known of an event.
 #[derive(Debug)]
 enum State {
-    /// The target is working on it; told when it is done.
-    Running(Arc<Notify>),
+    /// The target is working on it; who asks meanwhile leaves something to be told with.
+    Running { attempt: u64, done: Option<Arc<Notify>> },
     /// The target has answered with a success.
     Answered(Remembered),
 }
 
+/// Hashes an event by its own last bytes, which are random already.
+#[derive(Debug, Default, Clone)]
+struct ById(u64);
+
+impl Hasher for ById {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last_chunk::<8>() {
+            self.0 ^= u64::from_ne_bytes(*last);
+        }
+    }
+
+    fn write_u16(&mut self, subscription: u16) {
+        self.0 ^= u64::from(subscription).rotate_right(16);
+    }
+
+}
+
 #[derive(Debug, Default)]
 struct Known {
-    states: HashMap<Key, State>,
+    states: HashMap<Key, State, BuildHasherDefault<ById>>,
     /// Answered events, the oldest first.
     order: VecDeque<Key>,
     bytes: usize,
+    attempts: u64,
 }
 
 /// The memory. Only successes are kept: whatever failed shall reach the target again.
@@ -57,23 +80,24 @@ pub struct AnswerMemory(Mutex<Known>);
 impl AnswerMemory {
     /// Notes that the target works on an event, until the guard is dropped.
     pub fn begin(&self, key: Key) -> Running<'_> {
-        let done = Arc::new(Notify::new());
-        self.lock().states.insert(key, State::Running(Arc::clone(&done)));
-        Running { memory: self, key, done }
+        let mut known = self.lock();
+        known.attempts += 1;
+        let attempt = known.attempts;
+        known.states.insert(key, State::Running { attempt, done: None });
+        Running { memory: self, key, attempt }
     }
 
     /// The answer of an earlier attempt, waiting for it if the target still works on it.
     pub async fn earlier(&self, key: Key) -> Option<Remembered> {
         loop {
-            let done = match self.lock().states.get(&key)? {
+            let done = match self.lock().states.get_mut(&key)? {
                 State::Answered(remembered) => return Some(remembered.clone()),
-                State::Running(done) => Arc::clone(done),
+                State::Running { done, .. } => Arc::clone(done.get_or_insert_default()),
             };
             let mut notified = std::pin::pin!(done.notified());
             // Interest first, then the second look: what ended in between is not missed.
             notified.as_mut().enable();
-            let still = matches!(self.lock().states.get(&key), Some(State::Running(_)));
-            if still {
+            if matches!(self.lock().states.get(&key), Some(State::Running { .. })) {
                 notified.await;
             }
         }
@@ -89,7 +113,7 @@ impl AnswerMemory {
 pub struct Running<'a> {
     memory: &'a AnswerMemory,
     key: Key,
-    done: Arc<Notify>,
+    attempt: u64,
 }
 
 impl Running<'_> {
@@ -98,7 +122,10 @@ impl Running<'_> {
         let mut known = self.memory.lock();
         known.bytes += remembered.size();
         known.order.push_back(self.key);
-        known.states.insert(self.key, State::Answered(remembered));
+        let before = known.states.insert(self.key, State::Answered(remembered));
+        if let Some(State::Running { done: Some(done), .. }) = before {
+            done.notify_waiters();
+        }
         known.forget_oldest();
     }
 }
@@ -106,11 +133,12 @@ impl Running<'_> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         let mut known = self.memory.lock();
-        if matches!(known.states.get(&self.key), Some(State::Running(done)) if Arc::ptr_eq(done, &self.done))
+        if let Some(State::Running { attempt, .. }) = known.states.get(&self.key)
+            && *attempt == self.attempt
+            && let Some(State::Running { done: Some(done), .. }) = known.states.remove(&self.key)
         {
-            known.states.remove(&self.key);
+            done.notify_waiters();
         }
-        self.done.notify_waiters();
     }
 }
 

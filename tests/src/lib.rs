@@ -1,1 +1,1 @@
-//! x
+//! The vocabulary of the tests.

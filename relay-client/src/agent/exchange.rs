@@ -126,35 +126,30 @@ fn fail(stream: &Stream, failure: &Failure) -> String {
 }
 
 /// Passes an answer on as it comes; a small one that is there whole goes as one frame, and comes back for the memory.
-async fn pass_on(
-    stream: &Stream,
-    answering: &mut Answering<'_>,
-) -> Result<Option<Remembered>, String> {
-    let bad = |why: &str| {
-        stream.reset(Broken::TargetBadResponse, Dispatched::Yes, why);
-        Err(why.to_owned())
-    };
+async fn pass_on(stream: &Stream, answering: &mut Answering<'_>) -> Result<Option<Remembered>, String> {
     let response = &answering.response;
     let status = response.status().as_u16();
     if status < 200 {
-        return bad("an interim status as the final answer");
+        return Err(bad(stream, "an interim status as the final answer"));
     }
     let answer = Answer { status, fields: end_to_end(response.headers(), |_| false).finish() };
-    let Ok(mut gathered) = gather(answering).await else { return bad("the answer broke off") };
+    let Ok(mut gathered) = gather(answering).await else { return Err(bad(stream, "the answer broke off")) };
     let end = matches!(&gathered.end, Some(trailers) if trailers.is_empty());
     let whole = end.then(|| Remembered { answer: answer.clone(), body: gathered.bytes.clone() });
     match stream.answer(answer, &mut gathered.bytes, end) {
-        Err(_) => return bad("the answer's header fields are above the bound"),
-        Ok(true) => return Ok(whole),
-        Ok(false) => {}
+        Err(_) => Err(bad(stream, "the answer's header fields are above the bound")),
+        Ok(true) => Ok(whole),
+        // Apart and boxed, so that what most attempts never need does not weigh on all of them.
+        Ok(false) => Box::pin(pass_rest(stream, answering, gathered)).await.map(|()| None),
     }
+}
+
+/// Passes the rest of an answer's body on.
+async fn pass_rest(stream: &Stream, answering: &mut Answering<'_>, gathered: Gathered) -> Result<(), String> {
     let gone = |_| "the caller has gone".to_owned();
     stream.send(gathered.bytes).await.map_err(gone)?;
-    if let Some(trailers) = gathered.end {
-        stream.end(trailers);
-        return Ok(None);
-    }
-    loop {
+    let mut end = gathered.end;
+    while end.is_none() {
         let frame = tokio::select! {
             frame = answering.frame() => frame,
             () = stream.over() => return Err("the line to the relay is lost".to_owned()),
@@ -162,16 +157,19 @@ async fn pass_on(
         match frame.map(|frame| frame.map(Frame::into_data)) {
             Some(Ok(Ok(bytes))) => stream.send(bytes).await.map_err(gone)?,
             Some(Ok(Err(frame))) => {
-                stream.end(frame.into_trailers().map(|map| trailers(&map)).unwrap_or_default());
-                return Ok(None);
+                end = Some(frame.into_trailers().map(|map| trailers(&map)).unwrap_or_default());
             }
-            Some(Err(_)) => return bad("the answer broke off"),
-            None => {
-                stream.end(Fields::default());
-                return Ok(None);
-            }
+            Some(Err(_)) => return Err(bad(stream, "the answer broke off")),
+            None => end = Some(Fields::default()),
         }
     }
+    stream.end(end.unwrap_or_default());
+    Ok(())
+}
+
+fn bad(stream: &Stream, why: &str) -> String {
+    stream.reset(Broken::TargetBadResponse, Dispatched::Yes, why);
+    why.to_owned()
 }
 
 /// The beginning of an answer's body.

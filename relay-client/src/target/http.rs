@@ -119,7 +119,7 @@ impl HttpTarget {
                 Err((error, None)) => return Err(broken(&error)),
             }
         }
-        let connection = self.connect().await?;
+        let connection = Box::pin(self.connect()).await?;
         self.exchange(connection, message).await.map_err(|(error, _)| broken(&error))
     }
 

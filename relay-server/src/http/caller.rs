@@ -1,19 +1,20 @@
 //! A provider's socket, as the HTTP library sees it: with a word of its own on when the provider has gone.
 //!
 //! The end of a TCP stream means two things that look alike: the caller has hung up, or has only finished sending (RFC
-//! 9112 §9.6) and waits. So an end that comes while the target is being asked counts as a hang-up after a grace only. And
-//! a caller that takes nothing of its answer for long is cut off, or it would hold its part of an agent's line for ever.
+//! 9112 §9.6) and waits. So an end that comes while the target is being asked counts as a hang-up after a grace only. A
+//! caller that sends no request in time is cut off; so is one that takes nothing of its answer, or it would hold its part
+//! of an agent's line for ever.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// How long a caller that ended its sending side while its answer is being fetched is believed to wait for it.
 const HALF_CLOSED: Duration = Duration::from_millis(500);
@@ -27,11 +28,19 @@ const ANSWERING: u8 = 2;
 
 /// How far the request on a connection has come; shared by its socket and its handler.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Phase(Arc<AtomicU8>);
+pub(super) struct Phase(Arc<Progress>);
+
+#[derive(Debug, Default)]
+struct Progress {
+    phase: AtomicU8,
+    /// How many requests there were.
+    requests: AtomicU32,
+}
 
 impl Phase {
     /// The target is being asked, until the guard is dropped or the answer is under way.
     pub(super) fn asking(&self) -> Asking {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
         self.enter(ASKING)
     }
 
@@ -41,8 +50,16 @@ impl Phase {
     }
 
     fn enter(&self, phase: u8) -> Asking {
-        self.0.store(phase, Ordering::Relaxed);
+        self.0.phase.store(phase, Ordering::Relaxed);
         Asking(self.clone(), phase)
+    }
+
+    fn get(&self) -> u8 {
+        self.0.phase.load(Ordering::Relaxed)
+    }
+
+    fn requests(&self) -> u32 {
+        self.0.requests.load(Ordering::Relaxed)
     }
 }
 
@@ -52,7 +69,7 @@ pub struct Asking(Phase, u8);
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        let (relaxed, phase) = (Ordering::Relaxed, &self.0.0);
+        let (relaxed, phase) = (Ordering::Relaxed, &self.0.0.phase);
         // A later phase has begun already when this does not match.
         let _ = phase.compare_exchange(self.1, IDLE, relaxed, relaxed);
     }
@@ -75,13 +92,42 @@ pub struct CallerSocket {
     socket: TcpStream,
     phase: Phase,
     end: End,
+    patience: Patience,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
+/// The patience with a caller that owes a request.
+///
+/// One timer a connection, set anew only when it fires, instead of one a request: so a head may take up to twice the
+/// limit when it follows another request.
+#[derive(Debug)]
+struct Patience {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// How many requests there were when the timer was set.
+    requests: u32,
+}
+
+impl Patience {
+    /// Ready when no request has come for the whole limit.
+    fn poll(&mut self, cx: &mut Context<'_>, requests: u32) -> Poll<()> {
+        let limit = self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if std::mem::replace(&mut self.requests, requests) == requests {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(Instant::now() + limit);
+        }
+        Poll::Pending
+    }
+}
+
 impl CallerSocket {
-    pub(super) fn new(socket: TcpStream) -> (Self, Phase) {
+    pub(super) fn new(socket: TcpStream, limit: Duration) -> (Self, Phase) {
         let phase = Phase::default();
-        (Self { socket, phase: phase.clone(), end: End::Open, stalled: None }, phase)
+        let patience = Patience { limit, timer: None, requests: 0 };
+        (Self { socket, phase: phase.clone(), end: End::Open, patience, stalled: None }, phase)
     }
 
     /// The socket itself, for what is no HTTP any more.
@@ -92,7 +138,7 @@ impl CallerSocket {
 
     /// The caller's sending side has ended: when is the HTTP library to know?
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let phase = self.phase.0.load(Ordering::Relaxed);
+        let phase = self.phase.get();
         let told = match &mut self.end {
             // An end in the midst of an answer is a hang-up; one before the next request is just that.
             End::Open if phase != ASKING => true,
@@ -140,6 +186,10 @@ impl AsyncRead for CallerSocket {
         let before = buf.filled().len();
         match Pin::new(&mut this.socket).poll_read(cx, buf) {
             Poll::Ready(Ok(())) if buf.filled().len() == before && buf.remaining() > 0 => this.poll_end(cx),
+            Poll::Pending if this.phase.get() == IDLE => {
+                let late = |()| Err(io::Error::new(io::ErrorKind::TimedOut, "no request in time"));
+                this.patience.poll(cx, this.phase.requests()).map(late)
+            }
             read => read,
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -82,7 +82,7 @@ impl Front {
 
     async fn serve(self, socket: TcpStream, address: SocketAddr) {
         let _ = socket.set_nodelay(true);
-        let (socket, asking) = CallerSocket::new(socket);
+        let (socket, asking) = CallerSocket::new(socket, self.header_timeout);
         let peer = Peer { address, https: false, asking };
         let routes = Arc::clone(&self.routes);
         let service = service_fn(move |request| {
@@ -90,11 +90,8 @@ impl Front {
             async move { Ok::<_, Infallible>(routes.serve(request, peer).await) }
         });
         let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.header_timeout)
-            .max_buf_size(HEAD_BUFFER)
-            .max_header_size(HEAD_BUFFER);
+        // The socket itself is impatient with slow heads: the library's own timer costs one timer a request.
+        builder.header_read_timeout(None).max_buf_size(HEAD_BUFFER).max_header_size(HEAD_BUFFER);
         let connection = builder.serve_connection(TokioIo::new(socket), service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {

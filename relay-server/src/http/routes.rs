@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::uri::Authority;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -12,6 +11,7 @@ use relay_protocol::CONNECT_PATH;
 use tower::ServiceExt;
 
 use super::{Peer, ResponseBody};
+use crate::endpoint::Endpoint;
 use crate::ingress::Ingress;
 use crate::problem::{Code, Problem, request_id};
 use crate::session::Sessions;
@@ -34,7 +34,7 @@ pub struct Routes {
 
 /// Where a request goes.
 enum Route {
-    Hook { key: String, path: Bytes },
+    Hook { endpoint: Option<Arc<Endpoint>>, path: Bytes },
     Connect,
     Api,
 }
@@ -42,21 +42,14 @@ enum Route {
 impl Routes {
     /// Answers one request.
     pub(super) async fn serve(&self, request: Request<Incoming>, peer: Peer) -> Response<ResponseBody> {
-        let route = match self.route(&request) {
-            Ok(route) => route,
-            Err(problem) => return problem.response(&request_id()).map(ResponseBody::whole),
-        };
-        match route {
-            Route::Hook { key, path } => {
+        match self.route(&request) {
+            Ok(Route::Hook { endpoint, path }) => {
                 let _asking = peer.asking.asking();
-                self.ingress.handle(request, &key, path, &peer).await
+                self.ingress.handle(request, endpoint, path, &peer).await
             }
-            Route::Connect => self.connect(request),
-            Route::Api => {
-                let request = request.map(axum::body::Body::new);
-                let Ok(response) = self.api.clone().oneshot(request).await;
-                response.map(ResponseBody::Api)
-            }
+            Ok(Route::Connect) => self.connect(request),
+            Ok(Route::Api) => Box::pin(self.call_api(request)).await,
+            Err(problem) => problem.response(&request_id()).map(ResponseBody::whole),
         }
     }
 
@@ -64,15 +57,25 @@ impl Routes {
         let host = host(request)?;
         let uri = request.uri();
         let path = uri.path_and_query().map_or("", |path| path.as_str());
-        if let Some(key) = self.hooks_domain.as_deref().and_then(|domain| subdomain(&host, domain)) {
-            return Ok(Route::Hook { key, path: Bytes::copy_from_slice(path.as_bytes()) });
+        let hook = |key: &str, path: &str| {
+            let endpoint = self.ingress.directory.by_key(key);
+            Ok(Route::Hook { endpoint, path: Bytes::copy_from_slice(path.as_bytes()) })
+        };
+        if let Some(domain) = &self.hooks_domain
+            && let Some(key) = subdomain(&host.to_ascii_lowercase(), domain)
+        {
+            return hook(key, path);
         }
         if let Some(rest) = path.strip_prefix(HOOKS) {
-            let end = rest.find(['/', '?']).unwrap_or(rest.len());
-            let (key, path) = rest.split_at(end);
-            return Ok(Route::Hook { key: key.to_owned(), path: Bytes::copy_from_slice(path.as_bytes()) });
+            let (key, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+            return hook(key, path);
         }
         Ok(if uri.path() == CONNECT_PATH { Route::Connect } else { Route::Api })
+    }
+
+    async fn call_api(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+        let Ok(response) = self.api.clone().oneshot(request.map(axum::body::Body::new)).await;
+        response.map(ResponseBody::Api)
     }
 
     fn connect(&self, mut request: Request<Incoming>) -> Response<ResponseBody> {
@@ -84,30 +87,64 @@ impl Routes {
     }
 }
 
-/// The host that a request is for: exactly one valid `Host` in HTTP/1.1 (RFC 9112 §3.2), or the target's own.
-fn host(request: &Request<Incoming>) -> Result<String, Problem> {
+/// The host that a request is for, without its port: exactly one valid `Host` in HTTP/1.1 (RFC 9112 §3.2), or the
+/// target's own.
+fn host(request: &Request<Incoming>) -> Result<&str, Problem> {
     let bad = |words: &str| Problem::new(Code::BadRequest, words).closing();
     let mut hosts = request.headers().get_all(HOST).into_iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => Some(host.as_bytes()),
-        (None, _) if request.version() < Version::HTTP_11 => None,
-        (None, _) if request.version() >= Version::HTTP_2 => None,
+        (None, _) if request.version() != Version::HTTP_11 => None,
         (None, _) => return Err(bad("no Host")),
         (Some(_), Some(_)) => return Err(bad("more than one Host")),
     };
-    let authority = match (request.uri().authority(), host) {
-        (Some(authority), _) => authority.clone(),
-        (None, Some(host)) => Authority::try_from(host).map_err(|_| bad("an invalid Host"))?,
-        (None, None) => return Ok(String::new()),
+    let host = host.map_or(Ok(""), |host| name_of(host).ok_or_else(|| bad("an invalid Host")))?;
+    Ok(request.uri().host().unwrap_or(host))
+}
+
+/// The host in a `Host` field: a name, an IPv4 address or an IPv6 address in brackets, and perhaps a port.
+fn name_of(field: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(field).ok()?;
+    let (host, port) = match text.find(']') {
+        Some(end) if text.starts_with('[') => text.split_at(end + 1),
+        Some(_) => return None,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
-    if authority.as_str().contains('@') {
-        return Err(bad("an invalid Host"));
-    }
-    Ok(authority.host().to_ascii_lowercase())
+    let port = port.strip_prefix(':').unwrap_or(port);
+    let named = |c: u8| c.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&c);
+    let literal = |inside: &str| inside.bytes().all(|c| c.is_ascii_hexdigit() || b":.".contains(&c));
+    let sound = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inside) => literal(inside),
+        None => !host.is_empty() && host.bytes().all(named),
+    };
+    (sound && port.bytes().all(|c| c.is_ascii_digit())).then_some(host)
 }
 
 /// The one label in front of the domain.
-fn subdomain(host: &str, domain: &str) -> Option<String> {
+fn subdomain<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
     let label = host.strip_suffix(domain)?.strip_suffix('.')?;
-    (!label.is_empty() && !label.contains('.')).then(|| label.to_owned())
+    (!label.is_empty() && !label.contains('.')).then_some(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_names_or_addresses_with_perhaps_a_port() {
+        for (field, host) in [("a.example", "a.example"), ("A:80", "A"), ("[::1]:8", "[::1]"), ("1.2.3.4:", "1.2.3.4")] {
+            assert_eq!(name_of(field.as_bytes()), Some(host), "{field}");
+        }
+        for field in ["", ":80", "a b", "u@h", "a/b", "a:b", "[::1", "::1]", "[g]", "h\\", "a?b", "\u{e9}"] {
+            assert_eq!(name_of(field.as_bytes()), None, "{field}");
+        }
+    }
+
+    #[test]
+    fn one_label_in_front_of_the_domain_is_a_key() {
+        assert_eq!(subdomain("key.hooks.example", "hooks.example"), Some("key"));
+        for other in ["hooks.example", ".hooks.example", "a.b.hooks.example", "keyhooks.example", "x.example"] {
+            assert_eq!(subdomain(other, "hooks.example"), None, "{other}");
+        }
+    }
 }

@@ -94,7 +94,7 @@ pub(super) fn read(
     Ok(Head {
         id: EventId::now(),
         endpoint,
-        method: Bytes::copy_from_slice(parts.method.as_str().as_bytes()),
+        method: method(&parts.method),
         path,
         fields: end_to_end(&parts.headers, |name| ours.contains(&name)).finish(),
         origin: trusted.origin(&parts.headers, peer, version),
@@ -111,6 +111,15 @@ fn refuse_malformed(parts: &Parts) -> Result<(), Problem> {
         return bad("more than one Transfer-Encoding");
     }
     Ok(())
+}
+
+fn method(method: &Method) -> Bytes {
+    match *method {
+        Method::POST => Bytes::from_static(b"POST"),
+        Method::GET => Bytes::from_static(b"GET"),
+        Method::PUT => Bytes::from_static(b"PUT"),
+        _ => Bytes::copy_from_slice(method.as_str().as_bytes()),
+    }
 }
 
 /// How often the request has come through this relay before, by `Via`.

@@ -3,7 +3,9 @@
 //! An [`Intake`] grows while it is read elsewhere, so that a large body is on its way to the target before it is whole,
 //! and can be read again from its beginning by a second attempt.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -91,7 +93,7 @@ pub async fn first_look(mut body: Incoming, bounds: &Bounds) -> Result<FirstLook
     }
     let large = body.size_hint().lower() > GATHER as u64;
     let (mut begun, mut length) = (Vec::new(), 0);
-    let mut pace = Pace::new();
+    let mut pace = Pace::default();
     while !large && length <= GATHER {
         let Some(frame) = pace.frame(&mut body).await? else {
             return whole(begun, Fields::default(), bounds);
@@ -185,7 +187,7 @@ impl Intake {
         for bytes in begun {
             self.grow(&mut length, bytes).await?;
         }
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         while let Some(frame) = pace.frame(&mut body).await? {
             match frame.into_data() {
                 Ok(bytes) => self.grow(&mut length, bytes).await?,
@@ -324,28 +326,34 @@ impl Intake {
 }
 
 /// The patience with one body.
+#[derive(Default)]
 struct Pace {
-    since: Instant,
+    /// Since when it was waited for; never for a body that was there at once.
+    since: Option<Instant>,
     length: usize,
 }
 
 impl Pace {
-    fn new() -> Self {
-        Self { since: Instant::now(), length: 0 }
-    }
-
     /// The next frame, if it comes in time.
     async fn frame(&mut self, body: &mut Incoming) -> Result<Option<http_body::Frame<Bytes>>, Problem> {
-        let allowed = GRACE + Duration::from_secs_f64(self.length as f64 / RATE_MIN);
-        let deadline = (Instant::now() + STALL).min(self.since + allowed.max(GRACE));
         let late = || Problem::new(Code::RequestTimeout, "the body did not come in time").closing();
         let broke = |_| Problem::new(Code::BadRequest, "the body broke off or is badly framed").closing();
-        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| late())?;
+        let there = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await;
+        let frame = match there {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => timeout_at(self.deadline(), body.frame()).await.map_err(|_| late())?,
+        };
         let frame = frame.transpose().map_err(broke)?;
         if let Some(bytes) = frame.as_ref().and_then(|frame| frame.data_ref()) {
             self.length += bytes.len();
         }
         Ok(frame)
+    }
+
+    fn deadline(&mut self) -> Instant {
+        let now = Instant::now();
+        let allowed = GRACE + Duration::from_secs_f64(self.length as f64 / RATE_MIN);
+        (now + STALL).min(*self.since.get_or_insert(now) + allowed)
     }
 }
 

@@ -44,15 +44,15 @@ pub struct Ingress {
 }
 
 impl Ingress {
-    /// Takes one request for the endpoint with this key; `path` is what stood after the key.
+    /// Takes one request for the endpoint that its key led to; `path` is what stood after the key.
     pub async fn handle(
         &self,
         request: Request<Incoming>,
-        key: &str,
+        endpoint: Option<Arc<Endpoint>>,
         path: Bytes,
         peer: &Peer,
     ) -> Response<ResponseBody> {
-        match self.take(request, key, path, peer).await {
+        match self.take(request, endpoint, path, peer).await {
             Ok(caller) => answer::respond(caller, peer),
             Err((problem, id)) => {
                 tracing::debug!(code = problem.code.as_str(), detail = problem.detail, id, "a request was refused");
@@ -64,13 +64,12 @@ impl Ingress {
     async fn take(
         &self,
         request: Request<Incoming>,
-        key: &str,
+        endpoint: Option<Arc<Endpoint>>,
         path: Bytes,
         peer: &Peer,
     ) -> Result<Caller, (Problem, String)> {
         let since = Instant::now();
         let unnamed = |problem| (problem, request_id());
-        let endpoint = self.directory.by_key(key);
         let endpoint = endpoint.ok_or_else(|| {
             unnamed(Problem::new(Code::UnknownEndpoint, "there is no endpoint with this key").closing())
         })?;
@@ -86,7 +85,7 @@ impl Ingress {
             FirstLook::More { begun, rest } => {
                 let intake = Intake::new(head.id, Arc::clone(self.store.spool()), bounds);
                 let growing = Growing { intake, begun, rest, length };
-                self.growing(&endpoint, &head, growing, since).await.map_err(named)
+                Box::pin(self.growing(&endpoint, &head, growing, since)).await.map_err(named)
             }
         }
     }

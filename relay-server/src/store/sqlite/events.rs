@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use relay_protocol::id::EventId;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params};
 
 use super::super::records::{Acceptance, Attempt, AttemptResult, Next, Settlement};
 use crate::endpoint::EndpointId;
@@ -22,8 +22,6 @@ struct Fresh {
 pub(super) struct Batch {
     fresh: Vec<Fresh>,
     by_id: HashMap<EventId, usize>,
-    /// The last sequence number of each endpoint, as far as it was looked up.
-    seqs: HashMap<EndpointId, i64>,
     next_payload: i64,
 }
 
@@ -31,8 +29,7 @@ impl Batch {
     pub(super) fn new(connection: &Connection) -> rusqlite::Result<Self> {
         let sql = "SELECT coalesce(max(n), 0) + 1 FROM payloads";
         let next_payload = connection.query_row(sql, [], |row| row.get(0))?;
-        let (fresh, by_id, seqs) = (Vec::new(), HashMap::new(), HashMap::new());
-        Ok(Self { fresh, by_id, seqs, next_payload })
+        Ok(Self { fresh: Vec::new(), by_id: HashMap::new(), next_payload })
     }
 
     pub(super) fn accept(&mut self, acceptance: Acceptance) {
@@ -52,41 +49,57 @@ impl Batch {
         }
     }
 
-    /// Writes what was gathered, in the order in which it came.
+    /// Writes what was gathered, table by table, each in the order in which it came.
     pub(super) fn write(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
         self.by_id.clear();
-        let mut touched = Vec::new();
-        for fresh in self.fresh.drain(..) {
+        let fresh = std::mem::take(&mut self.fresh);
+        let numbers = self.number(tx, &fresh)?;
+        let rows = || fresh.iter().zip(&numbers).filter_map(|(fresh, seq)| Some((fresh, (*seq)?)));
+        insert_payloads(tx, self.next_payload, rows().map(|(fresh, _)| &fresh.acceptance))?;
+        let mut payload = self.next_payload;
+        let mut insert = tx.prepare_cached(INSERT_EVENT)?;
+        for (fresh, seq) in rows() {
+            insert_event(&mut insert, &fresh.acceptance, seq, payload)?;
+            payload += 1;
+        }
+        let mut insert = tx.prepare_cached(INSERT_DELIVERY)?;
+        for (fresh, _) in rows() {
+            insert_delivery(&mut insert, fresh)?;
+        }
+        self.next_payload = payload;
+        Ok(())
+    }
+
+    /// The sequence number of each event; none where the endpoint was deleted meanwhile, and its events with it.
+    fn number(&mut self, tx: &Transaction<'_>, fresh: &[Fresh]) -> rusqlite::Result<Vec<Option<i64>>> {
+        let mut numbers = Vec::with_capacity(fresh.len());
+        let mut touched: HashMap<EndpointId, i64> = HashMap::new();
+        for fresh in fresh {
             let endpoint = fresh.acceptance.event.head.endpoint;
-            let seq = match self.seqs.get_mut(&endpoint) {
-                Some(seq) => seq,
+            let last = match touched.get_mut(&endpoint) {
+                Some(last) => last,
                 None => match last_seq(tx, endpoint)? {
-                    Some(seq) => self.seqs.entry(endpoint).or_insert(seq),
-                    // The endpoint was deleted meanwhile, and its events go with it.
-                    None => continue,
+                    Some(last) => touched.entry(endpoint).or_insert(last),
+                    None => {
+                        numbers.push(None);
+                        continue;
+                    }
                 },
             };
-            *seq += 1;
-            if !touched.contains(&endpoint) {
-                touched.push(endpoint);
-            }
-            insert(tx, &fresh, *seq, self.next_payload)?;
-            self.next_payload += 1;
+            *last += 1;
+            numbers.push(Some(*last));
         }
-        for endpoint in touched {
-            let mut update = tx.prepare_cached("UPDATE endpoints SET last_seq = ?2 WHERE id = ?1")?;
-            if update.execute(params![endpoint.0, self.seqs[&endpoint]])? == 0 {
-                self.seqs.remove(&endpoint);
-            }
+        let mut update = tx.prepare_cached("UPDATE endpoints SET last_seq = ?2 WHERE id = ?1")?;
+        for (endpoint, last) in touched {
+            update.execute(params![endpoint.0, last])?;
         }
-        Ok(())
+        Ok(numbers)
     }
 
     /// Forgets a batch whose transaction failed, and what was learnt in it.
     pub(super) fn roll_back(&mut self) {
         self.fresh.clear();
         self.by_id.clear();
-        self.seqs.clear();
     }
 }
 
@@ -95,27 +108,51 @@ fn last_seq(tx: &Transaction<'_>, endpoint: EndpointId) -> rusqlite::Result<Opti
     select.query_row([endpoint.0], |row| row.get(0)).optional()
 }
 
-fn insert(tx: &Transaction<'_>, fresh: &Fresh, seq: i64, payload: i64) -> rusqlite::Result<()> {
-    let Acceptance { event, lease, keep_body } = &fresh.acceptance;
+const INSERT_EVENT: &str =
+    "INSERT INTO events(endpoint, id, seq, payload, method, path, remote, https, version, body_len, body_kept)
+     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+
+const INSERT_DELIVERY: &str =
+    "INSERT INTO deliveries(endpoint, event, grp, replay, state, attempts, lease, started_ms, took_ms, status, code, detail, fields, body)
+     VALUES(?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+
+fn insert_payloads<'a>(
+    tx: &Transaction<'_>,
+    first: i64,
+    acceptances: impl Iterator<Item = &'a Acceptance>,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO payloads(n, fields, trailers, body) VALUES(?1, ?2, ?3, ?4)";
+    let mut insert = tx.prepare_cached(sql)?;
+    for (n, Acceptance { event, keep_body, .. }) in (first..).zip(acceptances) {
+        let body = match &event.body {
+            Body::Memory(bytes) if *keep_body => Some(&bytes[..]),
+            Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => None,
+        };
+        let trailers = (!event.trailers.is_empty()).then(|| &event.trailers.encoded()[..]);
+        insert.execute(params![n, &event.head.fields.encoded()[..], trailers, body])?;
+    }
+    Ok(())
+}
+
+fn insert_event(
+    insert: &mut Statement<'_>,
+    acceptance: &Acceptance,
+    seq: i64,
+    payload: i64,
+) -> rusqlite::Result<()> {
+    let Acceptance { event, keep_body, .. } = acceptance;
     let head = &event.head;
-    let (body, kept) = match &event.body {
-        Body::Memory(bytes) if *keep_body => (Some(&bytes[..]), "row"),
-        Body::Spooled(_) if *keep_body => (None, "spool"),
-        Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => (None, "none"),
+    let kept = match &event.body {
+        Body::Memory(_) if *keep_body => "row",
+        Body::Spooled(_) if *keep_body => "spool",
+        Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => "none",
     };
-    let trailers = (!event.trailers.is_empty()).then(|| &event.trailers.encoded()[..]);
-    tx.prepare_cached("INSERT INTO payloads(n, fields, trailers, body) VALUES(?1, ?2, ?3, ?4)")?
-        .execute(params![payload, &head.fields.encoded()[..], trailers, body])?;
-    tx.prepare_cached(
-        "INSERT INTO events(endpoint, id, seq, payload, method, path, remote, https, version, body_len, body_kept)
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    )?
-    .execute(params![
+    insert.execute(params![
         head.endpoint.0,
         head.id.as_bytes(),
         seq,
         payload,
-        String::from_utf8_lossy(&head.method),
+        std::str::from_utf8(&head.method).unwrap_or("?"),
         &head.path[..],
         head.origin.remote.to_string(),
         head.origin.https,
@@ -123,77 +160,93 @@ fn insert(tx: &Transaction<'_>, fresh: &Fresh, seq: i64, payload: i64) -> rusqli
         event.body.len() as i64,
         kept,
     ])?;
-    let mut insert = tx.prepare_cached(
-        "INSERT INTO deliveries(endpoint, event, grp, replay, state, why, attempts, status, due_ms, lease, lease_until_ms)
-         VALUES(?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, NULL, ?8, NULL)",
-    )?;
-    let (state, why, attempts, status, token) = match &fresh.settled {
-        None => ("delivering", None, 0, None, Some(lease.token as i64)),
-        Some((attempt, next)) => (state(next), why(attempt), attempt.number, status(attempt), None),
+    Ok(())
+}
+
+fn insert_delivery(insert: &mut Statement<'_>, fresh: &Fresh) -> rusqlite::Result<()> {
+    let Acceptance { event, lease, .. } = &fresh.acceptance;
+    let (state, token) = match &fresh.settled {
+        None => ("delivering", Some(lease.token as i64)),
+        Some((_, next)) => (state(next), None),
     };
+    let last = fresh.settled.as_ref().map(|(attempt, _)| Last::of(attempt));
     insert.execute(params![
-        head.endpoint.0,
-        head.id.as_bytes(),
+        event.head.endpoint.0,
+        event.head.id.as_bytes(),
         lease.group.as_str(),
         state,
-        why,
-        attempts,
-        status,
-        token
+        last.as_ref().map_or(0, |last| last.number),
+        token,
+        last.as_ref().map(|last| last.started_ms),
+        last.as_ref().map(|last| last.took_ms),
+        last.as_ref().and_then(|last| last.status),
+        last.as_ref().and_then(|last| last.code),
+        last.as_ref().and_then(|last| last.detail),
+        last.as_ref().and_then(|last| last.fields),
+        last.as_ref().and_then(|last| last.body),
     ])?;
-    match &fresh.settled {
-        Some((attempt, _)) => insert_attempt(tx, lease, attempt),
-        None => Ok(()),
+    Ok(())
+}
+
+/// An attempt as the columns of a row.
+struct Last<'a> {
+    number: u32,
+    started_ms: i64,
+    took_ms: i64,
+    status: Option<u16>,
+    code: Option<&'static str>,
+    detail: Option<&'a str>,
+    fields: Option<&'a [u8]>,
+    body: Option<&'a [u8]>,
+}
+
+impl<'a> Last<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        let Attempt { number, started_ms, took_ms, result } = attempt;
+        let (number, started_ms, took_ms) = (*number, *started_ms as i64, *took_ms as i64);
+        let (status, code, detail, fields, body) = (None, None, None, None, None);
+        let bare = Self { number, started_ms, took_ms, status, code, detail, fields, body };
+        match result {
+            AttemptResult::Answered { status, fields, body } => {
+                let (fields, body) = (Some(&fields.encoded()[..]), Some(&body[..]));
+                Self { status: Some(*status), fields, body, ..bare }
+            }
+            AttemptResult::Failed { code, detail } => {
+                Self { code: Some(code), detail: Some(detail), ..bare }
+            }
+        }
     }
 }
 
-/// Settles a delivery that was written earlier, if the lease still holds.
+/// Settles a delivery that was written earlier, if the lease still holds; the attempt before it moves to the history.
 pub(super) fn settle(tx: &Transaction<'_>, settlement: &Settlement) -> rusqlite::Result<()> {
     let Settlement { lease, attempt, next } = settlement;
+    let last = Last::of(attempt);
+    let mut keep = tx.prepare_cached(
+        "INSERT INTO attempts SELECT endpoint, event, grp, replay, attempts, started_ms, took_ms, status, code, detail, fields, body
+         FROM deliveries WHERE endpoint = ?1 AND event = ?2 AND grp = ?3 AND lease = ?4 AND started_ms IS NOT NULL",
+    )?;
+    let (endpoint, event, group) = (lease.endpoint.0, lease.event.as_bytes(), lease.group.as_str());
+    keep.execute(params![endpoint, event, group, lease.token as i64])?;
     let mut update = tx.prepare_cached(
-        "UPDATE deliveries SET state = ?5, why = ?6, attempts = ?7, status = ?8, lease = NULL, lease_until_ms = NULL
+        "UPDATE deliveries SET state = ?5, attempts = ?6, started_ms = ?7, took_ms = ?8, status = ?9, code = ?10,
+             detail = ?11, fields = ?12, body = ?13, lease = NULL, lease_until_ms = NULL
          WHERE endpoint = ?1 AND event = ?2 AND grp = ?3 AND lease = ?4",
     )?;
-    let held = update.execute(params![
-        lease.endpoint.0,
-        lease.event.as_bytes(),
-        lease.group.as_str(),
+    update.execute(params![
+        endpoint,
+        event,
+        group,
         lease.token as i64,
         state(next),
-        why(attempt),
-        attempt.number,
-        status(attempt),
-    ])?;
-    if held == 1 { insert_attempt(tx, lease, attempt) } else { Ok(()) }
-}
-
-fn insert_attempt(
-    tx: &Transaction<'_>,
-    lease: &super::super::records::Lease,
-    attempt: &Attempt,
-) -> rusqlite::Result<()> {
-    let (code, detail, fields, body) = match &attempt.result {
-        AttemptResult::Answered { fields, body, .. } => {
-            (None, None, Some(&fields.encoded()[..]), Some(&body[..]))
-        }
-        AttemptResult::Failed { code, detail } => (Some(*code), Some(detail), None, None),
-    };
-    tx.prepare_cached(
-        "INSERT INTO attempts(endpoint, event, grp, replay, number, started_ms, took_ms, status, code, detail, fields, body)
-         VALUES(?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    )?
-    .execute(params![
-        lease.endpoint.0,
-        lease.event.as_bytes(),
-        lease.group.as_str(),
-        attempt.number,
-        attempt.started_ms as i64,
-        attempt.took_ms as i64,
-        status(attempt),
-        code,
-        detail,
-        fields,
-        body,
+        last.number,
+        last.started_ms,
+        last.took_ms,
+        last.status,
+        last.code,
+        last.detail,
+        last.fields,
+        last.body,
     ])?;
     Ok(())
 }
@@ -202,19 +255,5 @@ fn state(next: &Next) -> &'static str {
     match next {
         Next::Delivered => "delivered",
         Next::Failed => "failed",
-    }
-}
-
-fn status(attempt: &Attempt) -> Option<u16> {
-    match attempt.result {
-        AttemptResult::Answered { status, .. } => Some(status),
-        AttemptResult::Failed { .. } => None,
-    }
-}
-
-fn why(attempt: &Attempt) -> Option<&'static str> {
-    match attempt.result {
-        AttemptResult::Answered { .. } => None,
-        AttemptResult::Failed { code, .. } => Some(code),
     }
 }

@@ -16,8 +16,12 @@ const LOCK: &str = "relay.lock";
 /// How much of the database a connection keeps in memory, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
 
-/// The WAL is moved into the database when it has this many pages of 4 KiB.
-const CHECKPOINT_PAGES: i64 = 4000;
+/// The database's page size, in bytes: twice the usual one, which costs a fifth less for events of 1 KB, written in
+/// batches, and not yet much more for one that is committed alone.
+const PAGE_SIZE: i64 = 8192;
+
+/// The WAL is moved into the database when it has this many pages.
+const CHECKPOINT_PAGES: i64 = 2000;
 
 /// File systems whose locks or syncs do not hold, by the magic number of statfs(2).
 const NETWORK: &[(i64, &str)] = &[
@@ -45,6 +49,7 @@ pub(in super::super) fn create(data: &Path) -> Result<(), OpenError> {
     let _ = fs::remove_file(&part);
     let made = (|| {
         let mut connection = Connection::open(&part)?;
+        connection.pragma_update(None, "page_size", PAGE_SIZE)?;
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         schema::migrate(&mut connection)?;
         let instance = format!("{:016x}", fastrand::u64(..));
