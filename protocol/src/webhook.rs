@@ -99,25 +99,31 @@ impl Fields {
         self.0.is_empty()
     }
 
-    /// The fields in their order; each part shares the block's memory.
-    pub fn iter(&self) -> impl Iterator<Item = (Bytes, Bytes)> + '_ {
+    /// The fields in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = &self.0[..];
         std::iter::from_fn(move || {
             let (name, after) = split(rest)?;
             let (value, after) = split(after)?;
             rest = after;
-            Some((self.0.slice_ref(name), self.0.slice_ref(value)))
+            Some((name, value))
         })
     }
 
+    /// A part that [`iter`](Self::iter) gave, sharing the block's memory.
+    #[must_use]
+    pub fn share(&self, part: &[u8]) -> Bytes {
+        self.0.slice_ref(part)
+    }
+
     /// The values of one field in their order; `name` in lower case.
-    pub fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = Bytes> + 'a {
-        self.iter().filter(move |(field, _)| field == name).map(|(_, value)| value)
+    pub fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(field, _)| *field == name).map(|(_, value)| value)
     }
 
     /// The first value of one field; `name` in lower case.
     #[must_use]
-    pub fn first(&self, name: &[u8]) -> Option<Bytes> {
+    pub fn first<'a>(&'a self, name: &'a [u8]) -> Option<&'a [u8]> {
         self.all(name).next()
     }
 }

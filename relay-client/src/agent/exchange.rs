@@ -30,37 +30,31 @@ pub(super) struct Incoming {
 
 /// Carries out one attempt; all that can go wrong is told to the relay.
 pub(super) async fn attempt(work: &Work, incoming: Incoming) {
-    let route = work.routes.get(usize::from(incoming.request.subscription));
-    let Some(route) = route else {
-        incoming.stream.refuse(Refusal::UnknownSubscription, "no such subscription at this agent");
-        return;
+    let Incoming { stream, request, body, end } = incoming;
+    let Some(route) = work.routes.get(usize::from(request.subscription)) else {
+        return stream.refuse(Refusal::UnknownSubscription, "no such subscription at this agent");
     };
     let started = Instant::now();
     let told = work.notices.of_attempts().then(|| Attempt {
-        event: incoming.request.event,
-        attempt: incoming.request.attempt,
+        event: request.event,
+        attempt: request.attempt,
         endpoint: route.subscription.endpoint.to_string(),
-        method: incoming.request.method.clone(),
-        path: incoming.request.path.clone(),
+        method: request.method.clone(),
+        path: request.path.clone(),
     });
     if let Some(attempt) = &told {
         work.notices.tell(Notice::Started(attempt.clone()));
     }
-    let result = exchange(work, &route.target, incoming).await;
+    let stream = Arc::new(stream);
+    let asked = ask(work, &route.target, &stream, &request, body, end);
+    let result = tokio::select! {
+        biased;
+        result = asked => result,
+        // Dropping what is asked cuts the local connection.
+        () = stream.cancelled() => Err("cancelled: the caller has gone".to_owned()),
+    };
     if let Some(attempt) = told {
         work.notices.tell(Notice::Done { attempt, result, took: started.elapsed() });
-    }
-}
-
-/// Asks the target unless the caller goes first; then dropping the work cuts the local connection.
-async fn exchange(work: &Work, target: &HttpTarget, incoming: Incoming) -> Result<u16, String> {
-    let Incoming { stream, request, body, end } = incoming;
-    let stream = Arc::new(stream);
-    let cancelled = || Err("cancelled: the caller has gone".to_owned());
-    tokio::select! {
-        biased;
-        result = ask(work, target, &stream, &request, body, end) => result,
-        () = stream.cancelled() => cancelled(),
     }
 }
 
@@ -135,7 +129,9 @@ async fn pass_on(stream: &Stream, answering: &mut Answering<'_>) -> Result<Optio
     let answer = Answer { status, fields: end_to_end(response.headers(), |_| false).finish() };
     let Ok(mut gathered) = gather(answering).await else { return Err(bad(stream, "the answer broke off")) };
     let end = matches!(&gathered.end, Some(trailers) if trailers.is_empty());
-    let whole = end.then(|| Remembered { answer: answer.clone(), body: gathered.bytes.clone() });
+    // A copy: a slice would keep the HTTP library's whole read buffer from being used again.
+    let whole = end
+        .then(|| Remembered { answer: answer.clone(), body: Bytes::copy_from_slice(&gathered.bytes) });
     match stream.answer(answer, &mut gathered.bytes, end) {
         Err(_) => Err(bad(stream, "the answer's header fields are above the bound")),
         Ok(true) => Ok(whole),

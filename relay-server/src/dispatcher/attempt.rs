@@ -31,6 +31,17 @@ pub enum Payload {
     Growing(Arc<Intake>, Option<u64>),
 }
 
+impl Payload {
+    /// A copy of a whole body: a slice would keep the HTTP library's whole read buffer from being used again.
+    #[must_use]
+    pub fn copy(&self) -> Bytes {
+        match self {
+            Self::Whole(bytes, _) => Bytes::copy_from_slice(bytes),
+            Self::Growing(..) => Bytes::new(),
+        }
+    }
+}
+
 /// An answer whose head has come.
 #[derive(Debug)]
 pub struct Answered {

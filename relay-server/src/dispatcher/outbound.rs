@@ -16,10 +16,10 @@ pub(super) fn fields(head: &Head, pseudonym: &str) -> Fields {
     fields.push(b"x-forwarded-for", remote.as_bytes());
     fields.push(b"x-forwarded-proto", proto);
     let host = head.fields.first(b"host");
-    if let Some(host) = &host {
+    if let Some(host) = host {
         fields.push(b"x-forwarded-host", host);
     }
-    forwarded(&mut fields, head.origin.remote, &remote, proto, host.as_deref());
+    forwarded(&mut fields, head.origin.remote, &remote, proto, host);
     let mut via = Vec::with_capacity(48);
     via.extend_from_slice(head.origin.version.as_bytes());
     via.push(b' ');
@@ -68,7 +68,7 @@ mod tests {
             fields: [(&b"host"[..], &b"relay.example:8443"[..])].into_iter().collect(),
             origin: Origin { remote: remote.parse().unwrap(), https, version: "1.1" },
         };
-        let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         fields(&head, "webhook-relay-1").iter().map(|(n, v)| (text(n), text(v))).collect()
     }
 

@@ -99,11 +99,11 @@ impl Ingress {
         since: Instant,
     ) -> Result<Caller, Problem> {
         let Whole { bytes, trailers, held } = whole;
-        let payload = Payload::Whole(bytes.clone(), trailers.clone());
+        let payload = Payload::Whole(bytes, trailers.clone());
         let recording = self.dispatcher.record(head, endpoint.settings.capture);
         let mut held = held;
         if let Some(recording) = &recording {
-            let (head, body) = (Arc::clone(head), Body::Memory(bytes));
+            let (head, body) = (Arc::clone(head), Body::Memory(payload.copy()));
             recording.note(Event { head, body, trailers, held: held.take() }).map_err(not_stored)?;
         }
         let call = LiveCall { head, endpoint, payload: &payload, recording, since };
