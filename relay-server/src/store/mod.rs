@@ -134,7 +134,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`] when its name or key is taken.
     pub async fn create_endpoint(&self, new: NewEndpoint) -> Result<Endpoint, StoreError> {
-        self.writer.write(move |tx| sqlite::endpoints::create(tx, new)).await
+        self.writer.write(move |db| sqlite::endpoints::create(db, new)).await
     }
 
     /// Deletes an endpoint; its events go bit by bit.
@@ -142,7 +142,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] when there is none.
     pub async fn delete_endpoint(&self, id: EndpointId) -> Result<(), StoreError> {
-        self.writer.write(move |tx| sqlite::endpoints::delete(tx, id)).await
+        self.writer.write(move |db| sqlite::endpoints::delete(db, id)).await
     }
 
     /// Every token, revoked ones too.
@@ -158,7 +158,7 @@ impl Store {
     /// # Errors
     /// When the store is unavailable.
     pub async fn create_token(&self, token: Token) -> Result<(), StoreError> {
-        self.writer.write(move |tx| sqlite::tokens::create(tx, &token)).await
+        self.writer.write(move |db| sqlite::tokens::create(db, &token)).await
     }
 
     /// Marks a token as revoked.
@@ -166,7 +166,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] when there is none.
     pub async fn revoke_token(&self, id: String, at_ms: u64) -> Result<(), StoreError> {
-        self.writer.write(move |tx| sqlite::tokens::revoke(tx, &id, at_ms)).await
+        self.writer.write(move |db| sqlite::tokens::revoke(db, &id, at_ms)).await
     }
 
     /// Waits until everything submitted so far is durable.

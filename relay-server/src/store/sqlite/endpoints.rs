@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use relay_protocol::id::Name;
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, Row, params};
 
 use super::super::StoreError;
 use super::super::records::NewEndpoint;
@@ -16,11 +16,11 @@ pub(in super::super) fn all(connection: &Connection) -> rusqlite::Result<Vec<End
 }
 
 pub(in super::super) fn create(
-    tx: &Transaction<'_>,
+    connection: &Connection,
     new: NewEndpoint,
 ) -> rusqlite::Result<Result<Endpoint, StoreError>> {
     let settings = serde_json::to_string(&new.set).expect("a map of texts");
-    let inserted = tx.execute(
+    let inserted = connection.execute(
         "INSERT INTO endpoints(name, key, signing_secret, settings, created_ms) VALUES(?1, ?2, ?3, ?4, ?5)",
         params![new.name.as_str(), new.key.as_str(), new.signing_secret, settings, new.created_ms as i64],
     );
@@ -32,7 +32,7 @@ pub(in super::super) fn create(
         Err(error) => return Err(error),
     }
     Ok(Ok(Endpoint {
-        id: EndpointId(tx.last_insert_rowid()),
+        id: EndpointId(connection.last_insert_rowid()),
         name: new.name,
         key: new.key,
         signing_secret: new.signing_secret,
@@ -43,10 +43,10 @@ pub(in super::super) fn create(
 }
 
 pub(in super::super) fn delete(
-    tx: &Transaction<'_>,
+    connection: &Connection,
     id: EndpointId,
 ) -> rusqlite::Result<Result<(), StoreError>> {
-    let deleted = tx.execute("DELETE FROM endpoints WHERE id = ?1", [id.0])?;
+    let deleted = connection.execute("DELETE FROM endpoints WHERE id = ?1", [id.0])?;
     Ok(if deleted == 1 { Ok(()) } else { Err(StoreError::NotFound("such endpoint".into())) })
 }
 

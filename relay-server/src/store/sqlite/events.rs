@@ -1,27 +1,33 @@
 //! Writes events and the ends of their attempts.
 //!
-//! A [`Batch`] gathers the events of one transaction first: when an event's outcome is in the same batch, which is what
-//! happens to most events that are answered live, it is written once, as it ended.
+//! A [`Batch`] gathers the events of one transaction first: when an event's outcome is in the same transaction, which is
+//! what happens to most events that are answered live, it is written once, as it ended.
 
 use std::collections::HashMap;
 
 use relay_protocol::id::EventId;
-use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Statement, params};
 
 use super::super::records::{Acceptance, Attempt, AttemptResult, Next, Settlement};
 use crate::endpoint::EndpointId;
 use crate::event::Body;
 
-/// An event of this batch.
+/// An event that is not written yet.
 struct Fresh {
     acceptance: Acceptance,
     settled: Option<(Attempt, Next)>,
 }
 
-/// The events that are to be written, and the numbers that they get.
+/// An event that is about to be written, with its sequence number.
+type Row = (i64, Fresh);
+
+/// The events that are to be written, in the order in which they came.
 pub(super) struct Batch {
     fresh: Vec<Fresh>,
-    by_id: HashMap<EventId, usize>,
+    /// The place of those whose outcome is not known yet.
+    open: HashMap<EventId, usize>,
+    /// The last sequence number of each endpoint in this transaction.
+    seqs: HashMap<EndpointId, Option<i64>>,
     next_payload: i64,
 }
 
@@ -29,19 +35,21 @@ impl Batch {
     pub(super) fn new(connection: &Connection) -> rusqlite::Result<Self> {
         let sql = "SELECT coalesce(max(n), 0) + 1 FROM payloads";
         let next_payload = connection.query_row(sql, [], |row| row.get(0))?;
-        Ok(Self { fresh: Vec::new(), by_id: HashMap::new(), next_payload })
+        let (fresh, open, seqs) = (Vec::new(), HashMap::new(), HashMap::new());
+        Ok(Self { fresh, open, seqs, next_payload })
     }
 
     pub(super) fn accept(&mut self, acceptance: Acceptance) {
-        self.by_id.insert(acceptance.event.head.id, self.fresh.len());
+        self.open.insert(acceptance.event.head.id, self.fresh.len());
         self.fresh.push(Fresh { acceptance, settled: None });
     }
 
-    /// Settles an event of this batch; gives the settlement back when it is about another.
+    /// Settles an event that is not written yet; gives the settlement back when it is about another.
     pub(super) fn settle_fresh(&mut self, settlement: Settlement) -> Option<Settlement> {
-        let fresh = self.by_id.get(&settlement.lease.event).map(|place| &mut self.fresh[*place]);
+        let fresh = self.open.get(&settlement.lease.event).map(|place| &mut self.fresh[*place]);
         match fresh.filter(|fresh| fresh.acceptance.lease == settlement.lease) {
             Some(fresh) => {
+                self.open.remove(&settlement.lease.event);
                 fresh.settled = Some((settlement.attempt, settlement.next));
                 None
             }
@@ -49,62 +57,71 @@ impl Batch {
         }
     }
 
-    /// Writes what was gathered, table by table, each in the order in which it came.
-    pub(super) fn write(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
-        self.by_id.clear();
-        let fresh = std::mem::take(&mut self.fresh);
-        let numbers = self.number(tx, &fresh)?;
-        let rows = || fresh.iter().zip(&numbers).filter_map(|(fresh, seq)| Some((fresh, (*seq)?)));
-        insert_payloads(tx, self.next_payload, rows().map(|(fresh, _)| &fresh.acceptance))?;
+    /// Writes the events up to the first one whose outcome is not known yet, or, before a commit, all of them.
+    ///
+    /// In the order in which they came, so that sequence numbers tell it; table by table, which is faster.
+    pub(super) fn write(&mut self, connection: &Connection, all: bool) -> rusqlite::Result<()> {
+        let settled = self.fresh.iter().take_while(|fresh| fresh.settled.is_some()).count();
+        let ready = if all { self.fresh.len() } else { settled };
+        let rows = self.number(connection, ready)?;
+        insert_payloads(connection, self.next_payload, &rows)?;
         let mut payload = self.next_payload;
-        let mut insert = tx.prepare_cached(INSERT_EVENT)?;
-        for (fresh, seq) in rows() {
-            insert_event(&mut insert, &fresh.acceptance, seq, payload)?;
+        let mut insert = connection.prepare_cached(INSERT_EVENT)?;
+        for (seq, fresh) in &rows {
+            insert_event(&mut insert, &fresh.acceptance, *seq, payload)?;
             payload += 1;
         }
-        let mut insert = tx.prepare_cached(INSERT_DELIVERY)?;
-        for (fresh, _) in rows() {
+        let mut insert = connection.prepare_cached(INSERT_DELIVERY)?;
+        for (_, fresh) in &rows {
             insert_delivery(&mut insert, fresh)?;
         }
         self.next_payload = payload;
+        if all {
+            self.open.clear();
+            self.keep_seqs(connection)?;
+        } else {
+            self.open.values_mut().for_each(|place| *place -= ready);
+        }
         Ok(())
     }
 
-    /// The sequence number of each event; none where the endpoint was deleted meanwhile, and its events with it.
-    fn number(&mut self, tx: &Transaction<'_>, fresh: &[Fresh]) -> rusqlite::Result<Vec<Option<i64>>> {
-        let mut numbers = Vec::with_capacity(fresh.len());
-        let mut touched: HashMap<EndpointId, i64> = HashMap::new();
-        for fresh in fresh {
+    /// Takes the first events and gives them their sequence numbers; none where the endpoint was deleted meanwhile, and
+    /// its events with it.
+    fn number(&mut self, connection: &Connection, count: usize) -> rusqlite::Result<Vec<Row>> {
+        let mut rows = Vec::with_capacity(count);
+        for fresh in self.fresh.drain(..count) {
             let endpoint = fresh.acceptance.event.head.endpoint;
-            let last = match touched.get_mut(&endpoint) {
+            let last = match self.seqs.get_mut(&endpoint) {
                 Some(last) => last,
-                None => match last_seq(tx, endpoint)? {
-                    Some(last) => touched.entry(endpoint).or_insert(last),
-                    None => {
-                        numbers.push(None);
-                        continue;
-                    }
-                },
+                None => self.seqs.entry(endpoint).or_insert(last_seq(connection, endpoint)?),
             };
-            *last += 1;
-            numbers.push(Some(*last));
+            if let Some(last) = last {
+                *last += 1;
+                rows.push((*last, fresh));
+            }
         }
-        let mut update = tx.prepare_cached("UPDATE endpoints SET last_seq = ?2 WHERE id = ?1")?;
-        for (endpoint, last) in touched {
-            update.execute(params![endpoint.0, last])?;
-        }
-        Ok(numbers)
+        Ok(rows)
     }
 
-    /// Forgets a batch whose transaction failed, and what was learnt in it.
+    fn keep_seqs(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let sql = "UPDATE endpoints SET last_seq = ?2 WHERE id = ?1";
+        let mut update = connection.prepare_cached(sql)?;
+        for (endpoint, last) in self.seqs.drain() {
+            update.execute(params![endpoint.0, last.unwrap_or(0)])?;
+        }
+        Ok(())
+    }
+
+    /// Forgets everything of a transaction that failed.
     pub(super) fn roll_back(&mut self) {
         self.fresh.clear();
-        self.by_id.clear();
+        self.open.clear();
+        self.seqs.clear();
     }
 }
 
-fn last_seq(tx: &Transaction<'_>, endpoint: EndpointId) -> rusqlite::Result<Option<i64>> {
-    let mut select = tx.prepare_cached("SELECT last_seq FROM endpoints WHERE id = ?1")?;
+fn last_seq(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<Option<i64>> {
+    let mut select = connection.prepare_cached("SELECT last_seq FROM endpoints WHERE id = ?1")?;
     select.query_row([endpoint.0], |row| row.get(0)).optional()
 }
 
@@ -116,14 +133,11 @@ const INSERT_DELIVERY: &str =
     "INSERT INTO deliveries(endpoint, event, grp, replay, state, attempts, lease, started_ms, took_ms, status, code, detail, fields, body)
      VALUES(?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
-fn insert_payloads<'a>(
-    tx: &Transaction<'_>,
-    first: i64,
-    acceptances: impl Iterator<Item = &'a Acceptance>,
-) -> rusqlite::Result<()> {
+fn insert_payloads(connection: &Connection, first: i64, rows: &[Row]) -> rusqlite::Result<()> {
     let sql = "INSERT INTO payloads(n, fields, trailers, body) VALUES(?1, ?2, ?3, ?4)";
-    let mut insert = tx.prepare_cached(sql)?;
-    for (n, Acceptance { event, keep_body, .. }) in (first..).zip(acceptances) {
+    let mut insert = connection.prepare_cached(sql)?;
+    for (n, (_, fresh)) in (first..).zip(rows) {
+        let Acceptance { event, keep_body, .. } = &fresh.acceptance;
         let body = match &event.body {
             Body::Memory(bytes) if *keep_body => Some(&bytes[..]),
             Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => None,
@@ -219,16 +233,16 @@ impl<'a> Last<'a> {
 }
 
 /// Settles a delivery that was written earlier, if the lease still holds; the attempt before it moves to the history.
-pub(super) fn settle(tx: &Transaction<'_>, settlement: &Settlement) -> rusqlite::Result<()> {
+pub(super) fn settle(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
     let Settlement { lease, attempt, next } = settlement;
     let last = Last::of(attempt);
-    let mut keep = tx.prepare_cached(
+    let mut keep = connection.prepare_cached(
         "INSERT INTO attempts SELECT endpoint, event, grp, replay, attempts, started_ms, took_ms, status, code, detail, fields, body
          FROM deliveries WHERE endpoint = ?1 AND event = ?2 AND grp = ?3 AND lease = ?4 AND started_ms IS NOT NULL",
     )?;
     let (endpoint, event, group) = (lease.endpoint.0, lease.event.as_bytes(), lease.group.as_str());
     keep.execute(params![endpoint, event, group, lease.token as i64])?;
-    let mut update = tx.prepare_cached(
+    let mut update = connection.prepare_cached(
         "UPDATE deliveries SET state = ?5, attempts = ?6, started_ms = ?7, took_ms = ?8, status = ?9, code = ?10,
              detail = ?11, fields = ?12, body = ?13, lease = NULL, lease_until_ms = NULL
          WHERE endpoint = ?1 AND event = ?2 AND grp = ?3 AND lease = ?4",

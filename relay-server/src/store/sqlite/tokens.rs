@@ -1,7 +1,7 @@
 //! The rows of tokens.
 
 use relay_protocol::id::Name;
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, Row, params};
 
 use super::super::StoreError;
 use super::super::records::{Scope, Token};
@@ -12,12 +12,12 @@ pub(in super::super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Tok
 }
 
 pub(in super::super) fn create(
-    tx: &Transaction<'_>,
+    connection: &Connection,
     token: &Token,
 ) -> rusqlite::Result<Result<(), StoreError>> {
     let names = |list: &Vec<Name>| serde_json::to_string(list).expect("a list of names");
     let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
-    tx.execute(
+    connection.execute(
         "INSERT INTO tokens(id, hash, scopes, endpoints, created_ms, expires_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
         params![
             token.id,
@@ -32,12 +32,12 @@ pub(in super::super) fn create(
 }
 
 pub(in super::super) fn revoke(
-    tx: &Transaction<'_>,
+    connection: &Connection,
     id: &str,
     at_ms: u64,
 ) -> rusqlite::Result<Result<(), StoreError>> {
     let sql = "UPDATE tokens SET revoked_ms = coalesce(revoked_ms, ?2) WHERE id = ?1";
-    let found = tx.execute(sql, params![id, at_ms as i64])?;
+    let found = connection.execute(sql, params![id, at_ms as i64])?;
     Ok(if found == 1 { Ok(()) } else { Err(StoreError::NotFound(format!("token {id}"))) })
 }
 
