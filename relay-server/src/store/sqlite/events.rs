@@ -1,9 +1,10 @@
 //! Writes events and the ends of their attempts.
 //!
-//! A [`Batch`] gathers the events of one transaction first: when an event's outcome is in the same transaction, which is
-//! what happens to most events that are answered live, it is written once, as it ended.
+//! An event that nobody waits for is kept back a moment: its outcome is mostly there soon, and then it is written once, as
+//! it ended. Sequence numbers are given as events are written, so there are never gaps in them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use relay_protocol::id::EventId;
 use rusqlite::{Connection, OptionalExtension, Statement, params};
@@ -11,6 +12,9 @@ use rusqlite::{Connection, OptionalExtension, Statement, params};
 use super::super::records::{Acceptance, Attempt, AttemptResult, Next, Settlement};
 use crate::endpoint::EndpointId;
 use crate::event::Body;
+
+/// How long an event is kept back for its outcome.
+const KEPT_BACK_MAX: Duration = Duration::from_millis(250);
 
 /// An event that is not written yet.
 struct Fresh {
@@ -21,12 +25,15 @@ struct Fresh {
 /// An event that is about to be written, with its sequence number.
 type Row = (i64, Fresh);
 
-/// The events that are to be written, in the order in which they came.
+/// The events that are to be written.
 pub(super) struct Batch {
-    fresh: Vec<Fresh>,
-    /// The place of those whose outcome is not known yet.
-    open: HashMap<EventId, usize>,
-    /// The last sequence number of each endpoint in this transaction.
+    /// To be written now, in this order.
+    ready: Vec<Fresh>,
+    /// Kept back for their outcome.
+    kept_back: HashMap<EventId, Fresh>,
+    /// When each of them came, the oldest first; some may be written by now.
+    since: VecDeque<(Instant, EventId)>,
+    /// The last sequence number of each endpoint in this transaction; none for one that was deleted.
     seqs: HashMap<EndpointId, Option<i64>>,
     next_payload: i64,
 }
@@ -35,35 +42,57 @@ impl Batch {
     pub(super) fn new(connection: &Connection) -> rusqlite::Result<Self> {
         let sql = "SELECT coalesce(max(n), 0) + 1 FROM payloads";
         let next_payload = connection.query_row(sql, [], |row| row.get(0))?;
-        let (fresh, open, seqs) = (Vec::new(), HashMap::new(), HashMap::new());
-        Ok(Self { fresh, open, seqs, next_payload })
+        let (kept_back, since, seqs) = (HashMap::new(), VecDeque::new(), HashMap::new());
+        Ok(Self { ready: Vec::new(), kept_back, since, seqs, next_payload })
     }
 
+    /// Takes an event that somebody waits for.
     pub(super) fn accept(&mut self, acceptance: Acceptance) {
-        self.open.insert(acceptance.event.head.id, self.fresh.len());
-        self.fresh.push(Fresh { acceptance, settled: None });
+        self.ready.push(Fresh { acceptance, settled: None });
     }
 
-    /// Settles an event that is not written yet; gives the settlement back when it is about another.
-    pub(super) fn settle_fresh(&mut self, settlement: Settlement) -> Option<Settlement> {
-        let fresh = self.open.get(&settlement.lease.event).map(|place| &mut self.fresh[*place]);
-        match fresh.filter(|fresh| fresh.acceptance.lease == settlement.lease) {
-            Some(fresh) => {
-                self.open.remove(&settlement.lease.event);
-                fresh.settled = Some((settlement.attempt, settlement.next));
-                None
-            }
-            None => Some(settlement),
+    /// Takes an event that nobody waits for.
+    pub(super) fn keep_back(&mut self, acceptance: Acceptance, now: Instant) {
+        let id = acceptance.event.head.id;
+        self.since.push_back((now, id));
+        self.kept_back.insert(id, Fresh { acceptance, settled: None });
+    }
+
+    /// Settles an event that is kept back; gives the settlement back when it is about another.
+    pub(super) fn settle(&mut self, settlement: Settlement) -> Option<Settlement> {
+        let Some(mut fresh) = self.kept_back.remove(&settlement.lease.event) else { return Some(settlement) };
+        if fresh.acceptance.lease != settlement.lease {
+            self.kept_back.insert(settlement.lease.event, fresh);
+            return Some(settlement);
+        }
+        fresh.settled = Some((settlement.attempt, settlement.next));
+        self.ready.push(fresh);
+        None
+    }
+
+    /// Lets go what was kept back until now, for all events or for those that waited long enough.
+    pub(super) fn let_go(&mut self, all: bool, now: Instant) {
+        while let Some((since, id)) = self.since.front()
+            && (all || *since + KEPT_BACK_MAX <= now || !self.kept_back.contains_key(id))
+        {
+            self.ready.extend(self.kept_back.remove(id));
+            self.since.pop_front();
         }
     }
 
-    /// Writes the events up to the first one whose outcome is not known yet, or, before a commit, all of them.
-    ///
-    /// In the order in which they came, so that sequence numbers tell it; table by table, which is faster.
-    pub(super) fn write(&mut self, connection: &Connection, all: bool) -> rusqlite::Result<()> {
-        let settled = self.fresh.iter().take_while(|fresh| fresh.settled.is_some()).count();
-        let ready = if all { self.fresh.len() } else { settled };
-        let rows = self.number(connection, ready)?;
+    /// Whether there is something to write now.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// When the oldest event that is kept back is to be let go.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.since.front().map(|(since, _)| *since + KEPT_BACK_MAX)
+    }
+
+    /// Writes what is ready, table by table.
+    pub(super) fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let rows = self.number(connection)?;
         insert_payloads(connection, self.next_payload, &rows)?;
         let mut payload = self.next_payload;
         let mut insert = connection.prepare_cached(INSERT_EVENT)?;
@@ -76,20 +105,13 @@ impl Batch {
             insert_delivery(&mut insert, fresh)?;
         }
         self.next_payload = payload;
-        if all {
-            self.open.clear();
-            self.keep_seqs(connection)?;
-        } else {
-            self.open.values_mut().for_each(|place| *place -= ready);
-        }
         Ok(())
     }
 
-    /// Takes the first events and gives them their sequence numbers; none where the endpoint was deleted meanwhile, and
-    /// its events with it.
-    fn number(&mut self, connection: &Connection, count: usize) -> rusqlite::Result<Vec<Row>> {
-        let mut rows = Vec::with_capacity(count);
-        for fresh in self.fresh.drain(..count) {
+    /// Gives what is ready its sequence numbers; what belongs to an endpoint that was deleted goes with it.
+    fn number(&mut self, connection: &Connection) -> rusqlite::Result<Vec<Row>> {
+        let mut rows = Vec::with_capacity(self.ready.len());
+        for fresh in self.ready.drain(..) {
             let endpoint = fresh.acceptance.event.head.endpoint;
             let last = match self.seqs.get_mut(&endpoint) {
                 Some(last) => last,
@@ -103,19 +125,21 @@ impl Batch {
         Ok(rows)
     }
 
-    fn keep_seqs(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Writes the sequence numbers that were given; last in a transaction.
+    pub(super) fn keep_seqs(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let sql = "UPDATE endpoints SET last_seq = ?2 WHERE id = ?1";
         let mut update = connection.prepare_cached(sql)?;
         for (endpoint, last) in self.seqs.drain() {
-            update.execute(params![endpoint.0, last.unwrap_or(0)])?;
+            update.execute(params![endpoint.0, last])?;
         }
         Ok(())
     }
 
     /// Forgets everything of a transaction that failed.
     pub(super) fn roll_back(&mut self) {
-        self.fresh.clear();
-        self.open.clear();
+        self.ready.clear();
+        self.kept_back.clear();
+        self.since.clear();
         self.seqs.clear();
     }
 }

@@ -206,20 +206,32 @@ struct Task {
 
 /// What the thread does next.
 enum Turn {
-    /// Write these; commit if somebody waits.
+    /// Write these, possibly none; commit if somebody waits.
     Slice(Vec<Op>, bool),
-    /// The transaction has been open long enough.
-    Commit,
     /// The store is closed and nothing waits.
     End,
+}
+
+impl Queue {
+    fn is_urgent(&self) -> bool {
+        self.prompt || self.closed
+    }
+
+    /// The operations of the next slice. Whoever waits may be among the later ones: then the next slice is prompt too.
+    fn slice(&mut self) -> Turn {
+        let later = self.ops.split_off(self.ops.len().min(SLICE_MAX));
+        let ops = std::mem::replace(&mut self.ops, later);
+        let prompt = self.is_urgent();
+        self.prompt &= !self.ops.is_empty();
+        Turn::Slice(ops, prompt)
+    }
 }
 
 impl Task {
     fn run(&mut self) {
         loop {
             let result = match self.next() {
-                Turn::Slice(ops, prompt) => self.slice(ops).and_then(|()| if prompt { self.commit() } else { Ok(()) }),
-                Turn::Commit => self.commit(),
+                Turn::Slice(ops, prompt) => self.slice(ops, prompt),
                 Turn::End => return,
             };
             if let Err(error) = result
@@ -234,64 +246,69 @@ impl Task {
         let mut queue = self.shared.lock();
         // Between two slices of an open transaction the thread rests, unless somebody waits or it falls behind.
         if self.opened.is_some() {
-            let idle = |queue: &mut Queue| {
-                !queue.prompt && !queue.closed && queue.ops.len() < SLICE_MAX
-            };
+            let idle = |queue: &mut Queue| !queue.is_urgent() && queue.ops.len() < SLICE_MAX;
             let woken = self.shared.wake.wait_timeout_while(queue, REST, idle);
             queue = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         loop {
             if !queue.ops.is_empty() {
-                let later = queue.ops.len().min(SLICE_MAX);
-                let later = queue.ops.split_off(later);
-                let ops = std::mem::replace(&mut queue.ops, later);
-                // Whoever waits may be among the later ones: then the next slice is prompt as well.
-                let prompt = queue.prompt || queue.closed;
-                queue.prompt &= !queue.ops.is_empty();
-                return Turn::Slice(ops, prompt);
+                return queue.slice();
             }
-            match self.opened {
-                Some(opened) if queue.closed || opened.elapsed() >= OPEN_MAX => return Turn::Commit,
-                Some(_) => {
-                    let woken = self.shared.wake.wait_timeout(queue, REST);
-                    queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+            let Some(due) = self.due() else {
+                if queue.closed {
+                    return Turn::End;
                 }
-                None if queue.closed => return Turn::End,
-                None => {
-                    queue.asleep = true;
-                    queue = self.shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                }
+                queue.asleep = true;
+                queue = self.shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let wait = due.saturating_duration_since(Instant::now());
+            if queue.closed || wait.is_zero() {
+                return Turn::Slice(Vec::new(), queue.closed);
             }
+            queue.asleep = self.opened.is_none();
+            let woken = self.shared.wake.wait_timeout(queue, wait);
+            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Writes operations into the open transaction, and opens one if there is none.
-    fn slice(&mut self, ops: Vec<Op>) -> rusqlite::Result<()> {
+    /// When something is to be done though nothing new comes.
+    fn due(&self) -> Option<Instant> {
+        let commit = self.opened.map(|opened| opened + OPEN_MAX);
+        [commit, self.batch.due()].into_iter().flatten().min()
+    }
+
+    /// Writes operations into the open transaction, opening one if there is none; commits it when it is time.
+    fn slice(&mut self, ops: Vec<Op>, prompt: bool) -> rusqlite::Result<()> {
+        let now = Instant::now();
         let mut works = Vec::new();
         for op in ops {
             match op {
-                Op::Accept(acceptance, answer) => {
-                    self.written.answers.extend(answer);
+                Op::Accept(acceptance, Some(answer)) => {
+                    self.written.answers.push(answer);
                     self.batch.accept(acceptance);
                 }
-                Op::Settle(settlement) => {
-                    self.written.settlements.extend(self.batch.settle_fresh(settlement));
-                }
+                Op::Accept(acceptance, None) => self.batch.keep_back(acceptance, now),
+                Op::Settle(settlement) => self.written.settlements.extend(self.batch.settle(settlement)),
                 Op::Run(work) => works.push(work),
                 Op::Flush(answer) => self.written.answers.push(answer),
             }
         }
+        self.batch.let_go(prompt, now);
         let first = self.written.works.len();
         self.written.works.append(&mut works);
-        if self.opened.is_none() {
+        if self.opened.is_none() && (self.batch.is_ready() || !self.written.is_empty()) {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
-            self.opened = Some(Instant::now());
+            self.opened = Some(now);
         }
-        self.batch.write(&self.connection, false)?;
+        if self.batch.is_ready() {
+            self.batch.write(&self.connection)?;
+        }
         for work in &mut self.written.works[first..] {
             run(work.as_mut(), &self.connection)?;
         }
-        if self.opened.is_some_and(|opened| opened.elapsed() >= OPEN_MAX) { self.commit() } else { Ok(()) }
+        let old = self.opened.is_some_and(|opened| now >= opened + OPEN_MAX);
+        if prompt || old { self.commit() } else { Ok(()) }
     }
 
     /// Makes the open transaction durable and tells everybody.
@@ -299,10 +316,10 @@ impl Task {
         if self.opened.is_none() {
             return Ok(());
         }
-        self.batch.write(&self.connection, true)?;
         for settlement in &self.written.settlements {
             super::events::settle(&self.connection, settlement)?;
         }
+        self.batch.keep_seqs(&self.connection)?;
         self.connection.execute_batch("COMMIT")?;
         self.opened = None;
         std::mem::take(&mut self.written).answer(&Ok(()));
@@ -381,6 +398,10 @@ struct Written {
 }
 
 impl Written {
+    fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.works.is_empty() && self.settlements.is_empty()
+    }
+
     fn answer(self, result: &Result<(), StoreError>) {
         for answer in self.answers {
             let _ = answer.send(result.clone());
