@@ -61,7 +61,6 @@ impl Hasher for ById {
     fn write_u16(&mut self, subscription: u16) {
         self.0 ^= u64::from(subscription).rotate_right(16);
     }
-
 }
 
 #[derive(Debug, Default)]

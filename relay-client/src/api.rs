@@ -72,10 +72,16 @@ impl Api {
         self.call(Method::DELETE, path, None).await.map(|_| ())
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, ApiError> {
         let request = self.request(method, path, body)?;
         let exchange = timeout(TIMEOUT, self.exchange(request));
-        let late = |_| ApiError::Unreachable(format!("no answer from {} in {TIMEOUT:?}", self.relay));
+        let late =
+            |_| ApiError::Unreachable(format!("no answer from {} in {TIMEOUT:?}", self.relay));
         let (status, bytes) = exchange.await.map_err(late)??;
         if status.is_success() {
             let none = bytes.is_empty().then_some(Value::Null);
@@ -83,20 +89,33 @@ impl Api {
             return parsed.map_err(|_| ApiError::Failed(format!("{} answers no JSON", self.relay)));
         }
         let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let why = problem["detail"].as_str().map_or_else(|| format!("it answers {status}"), str::to_owned);
+        let why = problem["detail"]
+            .as_str()
+            .map_or_else(|| format!("it answers {status}"), str::to_owned);
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiError::NotAllowed(why),
             StatusCode::NOT_FOUND if problem["code"].is_string() => ApiError::NotFound(why),
-            StatusCode::NOT_FOUND => ApiError::Failed(format!("there is no relay at {}", self.relay)),
+            StatusCode::NOT_FOUND => {
+                ApiError::Failed(format!("there is no relay at {}", self.relay))
+            }
             _ => ApiError::Failed(why),
         })
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Request<Full<Bytes>>, ApiError> {
-        let unusable = |what: &str| ApiError::Failed(format!("{what} has characters that it cannot have"));
-        let bytes = body.map(|body| serde_json::to_vec(body).expect("JSON serializes")).unwrap_or_default();
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Request<Full<Bytes>>, ApiError> {
+        let unusable =
+            |what: &str| ApiError::Failed(format!("{what} has characters that it cannot have"));
+        let bytes =
+            body.map(|body| serde_json::to_vec(body).expect("JSON serializes")).unwrap_or_default();
         let bearer = HeaderValue::try_from(format!("Bearer {}", self.token));
-        let mut bearer = bearer.map_err(|_| ApiError::NotAllowed("the token has characters that no token has".into()))?;
+        let mut bearer = bearer.map_err(|_| {
+            ApiError::NotAllowed("the token has characters that no token has".into())
+        })?;
         bearer.set_sensitive(true);
         Request::builder()
             .method(method)
@@ -110,17 +129,23 @@ impl Api {
             .map_err(|_| unusable("the path"))
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), ApiError> {
-        let broke = |e: hyper::Error| ApiError::Unreachable(format!("{} broke off: {e}", self.relay));
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Bytes), ApiError> {
+        let broke =
+            |e: hyper::Error| ApiError::Unreachable(format!("{} broke off: {e}", self.relay));
         let socket = self.relay.connect(&self.trust).await;
         let socket = socket.map_err(|e| ApiError::Unreachable(e.to_string()))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(broke)?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(socket)).await.map_err(broke)?;
         // Ends with the sender, that is with this function.
         tokio::spawn(connection);
         let response = sender.send_request(request).await.map_err(broke)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-        let body = body.map_err(|e| ApiError::Unreachable(format!("{} broke off: {e}", self.relay)))?;
+        let body =
+            body.map_err(|e| ApiError::Unreachable(format!("{} broke off: {e}", self.relay)))?;
         Ok((status, body.to_bytes()))
     }
 }

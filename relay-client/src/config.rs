@@ -59,7 +59,8 @@ pub fn read(path: &Path, ca_file: Option<&Path>) -> Result<RunConfig, String> {
     let at = |why: String| format!("{}: {why}", path.display());
     let text = std::fs::read_to_string(path).map_err(|e| at(e.to_string()))?;
     let file: File = toml::from_str(&text).map_err(|e| at(e.to_string()))?;
-    let beside = |given: &PathBuf| path.parent().map_or_else(|| given.clone(), |folder| folder.join(given));
+    let beside =
+        |given: &PathBuf| path.parent().map_or_else(|| given.clone(), |folder| folder.join(given));
     let mut problems = Vec::new();
     let ca_file = ca_file.map(Path::to_path_buf).or(file.ca_file.as_ref().map(beside));
     let trust = Trust::load(ca_file.as_deref()).map_err(|e| at(format!("ca_file: {e}")))?;
@@ -87,18 +88,27 @@ pub fn read(path: &Path, ca_file: Option<&Path>) -> Result<RunConfig, String> {
 
 impl Entry {
     fn route(&self, trust: &Trust) -> Result<Route, String> {
-        let endpoint: Name = self.name.parse().map_err(|e: relay_protocol::id::NotAName| e.to_string())?;
+        let endpoint: Name =
+            self.name.parse().map_err(|e: relay_protocol::id::NotAName| e.to_string())?;
         let group = self.group.as_deref().map_or(Ok(Name::main()), str::parse);
         let group = group.map_err(|e: relay_protocol::id::NotAName| format!("group: {e}"))?;
         let defaults = Options::default();
         let options = Options {
             preserve_host: self.preserve_host,
-            connect_timeout: self.connect_timeout_s.map_or(defaults.connect_timeout, Duration::from_secs),
+            connect_timeout: self
+                .connect_timeout_s
+                .map_or(defaults.connect_timeout, Duration::from_secs),
             answer_timeout: self.timeout_s.map_or(defaults.answer_timeout, Duration::from_secs),
         };
-        let target = HttpTarget::new(&self.target, trust.clone(), options).map_err(|e| e.to_string())?;
-        let subscription =
-            Subscription { endpoint, group, tap: false, max_backlog: None, skip_older_than_ms: None };
+        let target =
+            HttpTarget::new(&self.target, trust.clone(), options).map_err(|e| e.to_string())?;
+        let subscription = Subscription {
+            endpoint,
+            group,
+            tap: false,
+            max_backlog: None,
+            skip_older_than_ms: None,
+        };
         Ok(Route { subscription, target: Arc::new(target) })
     }
 }
@@ -128,9 +138,14 @@ mod tests {
 
     #[test]
     fn every_wrong_entry_is_told() {
-        let told = read_text("relay = 'x'\n[[endpoint]]\nname = 'A'\ntarget = '3000'\n[[endpoint]]\nname = 'b'\ntarget = 'ftp://x'\n");
+        let told = read_text(
+            "relay = 'x'\n[[endpoint]]\nname = 'A'\ntarget = '3000'\n[[endpoint]]\nname = 'b'\ntarget = 'ftp://x'\n",
+        );
         let told = told.err().unwrap();
-        assert!(told.contains("relay:") && told.contains("endpoint 1:") && told.contains("endpoint 2:"), "{told}");
+        assert!(
+            told.contains("relay:") && told.contains("endpoint 1:") && told.contains("endpoint 2:"),
+            "{told}"
+        );
         assert!(read_text("").err().unwrap().contains("no [[endpoint]]"));
         assert!(read_text("colour = 1").err().unwrap().contains("colour"));
     }

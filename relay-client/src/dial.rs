@@ -6,10 +6,10 @@ use http::header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, StatusCode, Uri};
 use relay_protocol::CONNECT_PATH;
 use tokio::time::timeout;
+use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::Role;
-use tokio_tungstenite::client_async;
 
 use crate::socket::{ConnectError, Socket, Trust};
 use crate::wire::Pipe;
@@ -116,11 +116,7 @@ pub enum DialError {
 ///
 /// # Errors
 /// [`DialError`], by when a new try makes sense.
-pub async fn dial(
-    relay: &RelayUrl,
-    trust: &Trust,
-    token: &str,
-) -> Result<Pipe, DialError> {
+pub async fn dial(relay: &RelayUrl, trust: &Trust, token: &str) -> Result<Pipe, DialError> {
     let socket = relay.connect(trust).await.map_err(|e| DialError::Unreachable(e.to_string()))?;
     let url = format!("ws://{}{}{CONNECT_PATH}", relay.authority(), relay.path);
     let mut request = url.into_client_request().map_err(|e| DialError::NotFound(e.to_string()))?;

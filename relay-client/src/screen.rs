@@ -91,10 +91,19 @@ fn lines(notice: &Notice, colour: bool) -> String {
     };
     match notice {
         Notice::Ready { served, target } => {
-            let mut text = format!("\nForwarding endpoint {} to {target}. Its public URL:\n\n{}\n", served.endpoint, clean(&served.url));
+            let mut text = format!(
+                "\nForwarding endpoint {} to {target}. Its public URL:\n\n{}\n",
+                served.endpoint,
+                clean(&served.url)
+            );
             if served.backlog > 0 {
-                let held = if served.held { "held back, more than --max-backlog" } else { "coming now" };
-                text += &format!("\n{} events are waiting, the oldest for {} s: {held}\n", served.backlog, served.oldest_ms / 1000);
+                let held =
+                    if served.held { "held back, more than --max-backlog" } else { "coming now" };
+                text += &format!(
+                    "\n{} events are waiting, the oldest for {} s: {held}\n",
+                    served.backlog,
+                    served.oldest_ms / 1000
+                );
             }
             text
         }
@@ -140,7 +149,8 @@ fn milliseconds(took: Duration) -> f64 {
 
 /// The time of day in UTC.
 fn time() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() % 86_400;
+    let seconds =
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() % 86_400;
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
@@ -163,7 +173,10 @@ mod tests {
     #[test]
     fn a_path_cannot_move_the_cursor() {
         let line = lines(&Notice::Started(attempt()), false);
-        assert!(line.contains("--> POST /p\u{fffd}[2J\u{fffd}\u{fffd}q (attempt 2) evt_"), "{line}");
+        assert!(
+            line.contains("--> POST /p\u{fffd}[2J\u{fffd}\u{fffd}q (attempt 2) evt_"),
+            "{line}"
+        );
         assert!(!line.chars().any(char::is_control));
     }
 

@@ -144,7 +144,10 @@ fn runtime() -> std::io::Result<Runtime> {
 async fn init(args: StoreArgs) -> Result<(), Failure> {
     let store = Store::init(&args.data)?;
     print_admin_token(&store).await?;
-    eprintln!("The store is in {}. The token above may do everything; keep it safe.", args.data.display());
+    eprintln!(
+        "The store is in {}. The token above may do everything; keep it safe.",
+        args.data.display()
+    );
     eprintln!("Now: relay-server serve --data {}", args.data.display());
     Ok(())
 }
@@ -182,16 +185,30 @@ fn announce(server: &Server, data: &std::path::Path) -> std::io::Result<()> {
     let url = server.url();
     if out.is_terminal() {
         writeln!(out, "The relay serves at {url} (listening on {})\n", server.address())?;
-        writeln!(out, "Make an endpoint and a token for its agent, with the admin token that init printed:\n")?;
+        writeln!(
+            out,
+            "Make an endpoint and a token for its agent, with the admin token that init printed:\n"
+        )?;
         writeln!(out, "  export RELAY_URL={url} RELAY_TOKEN_FILE=admin.token")?;
         writeln!(out, "  relay-client endpoints create my-app")?;
         writeln!(out, "  relay-client tokens create --endpoint my-app > my-app.token\n")?;
         writeln!(out, "and, where the receiver runs:\n")?;
-        writeln!(out, "  relay-client --relay {url} --token-file my-app.token forward http://localhost:3000 --endpoint my-app\n")?;
-        writeln!(out, "The store is in {}. Ctrl-C stops the relay in order; twice stops it at once.", data.display())?;
+        writeln!(
+            out,
+            "  relay-client --relay {url} --token-file my-app.token forward http://localhost:3000 --endpoint my-app\n"
+        )?;
+        writeln!(
+            out,
+            "The store is in {}. Ctrl-C stops the relay in order; twice stops it at once.",
+            data.display()
+        )?;
     } else {
         let listening = format!("http://{}", server.address());
-        writeln!(out, "{}", serde_json::json!({"event": "ready", "url": listening, "public_url": url}))?;
+        writeln!(
+            out,
+            "{}",
+            serde_json::json!({"event": "ready", "url": listening, "public_url": url})
+        )?;
     }
     out.flush()
 }

@@ -148,7 +148,10 @@ impl Problem {
         let code = self.code;
         let document = Document {
             r#type: "about:blank",
-            title: StatusCode::from_u16(code.status()).ok().and_then(|s| s.canonical_reason()).unwrap_or(""),
+            title: StatusCode::from_u16(code.status())
+                .ok()
+                .and_then(|s| s.canonical_reason())
+                .unwrap_or(""),
             status: code.status(),
             code: code.as_str(),
             detail: &self.detail,
@@ -157,7 +160,8 @@ impl Problem {
         };
         let body = serde_json::to_vec(&document).expect("plain data serializes");
         let mut response = Response::new(Bytes::from(body));
-        *response.status_mut() = StatusCode::from_u16(code.status()).expect("a status of the table");
+        *response.status_mut() =
+            StatusCode::from_u16(code.status()).expect("a status of the table");
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

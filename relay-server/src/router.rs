@@ -89,7 +89,9 @@ impl Router {
         let Some(group) = place.groups.get(group) else { return self.nobody(None) };
         let untried = |seat: &&Seat| !tried.iter().any(|one| Arc::ptr_eq(one, &seat.session));
         let mut best: Option<(&Seat, usize)> = None;
-        for seat in group.seats.iter().filter(untried).filter(|seat| seat.session.carrier.has_room()) {
+        for seat in
+            group.seats.iter().filter(untried).filter(|seat| seat.session.carrier.has_room())
+        {
             let load = seat.session.carrier.stream_count();
             let better = best.is_none_or(|(other, least)| {
                 let same_agent = other.session.instance == seat.session.instance;
@@ -101,7 +103,9 @@ impl Router {
         }
         match best {
             Some((seat, _)) => Route::To(Arc::clone(&seat.session), seat.subscription),
-            None if group.seats.iter().any(|seat| !seat.session.carrier.is_leaving()) => Route::Full,
+            None if group.seats.iter().any(|seat| !seat.session.carrier.is_leaving()) => {
+                Route::Full
+            }
             None => self.nobody(group.left),
         }
     }

@@ -98,14 +98,30 @@ impl Server {
             urls: Arc::clone(&urls),
         });
         let hooks_domain = config.hooks_domain.clone();
-        let routes = Routes { ingress, sessions: Arc::clone(&sessions), api: api::routes(api), hooks_domain };
+        let routes = Routes {
+            ingress,
+            sessions: Arc::clone(&sessions),
+            api: api::routes(api),
+            hooks_domain,
+        };
         let front = Front {
             routes: Arc::new(routes),
             header_timeout: config.header_timeout,
             connections: TaskTracker::new(),
             draining: CancellationToken::new(),
         };
-        Ok(Self { config, listeners, address, store, dispatcher, sessions, access, urls, front, budget })
+        Ok(Self {
+            config,
+            listeners,
+            address,
+            store,
+            dispatcher,
+            sessions,
+            access,
+            urls,
+            front,
+            budget,
+        })
     }
 
     /// Where it listens.
@@ -139,10 +155,15 @@ impl Server {
     }
 
     /// Serves until `stop`, then leaves in order; `hurry` cuts that short.
-    pub async fn run(mut self, stop: CancellationToken, hurry: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(
+        mut self,
+        stop: CancellationToken,
+        hurry: CancellationToken,
+    ) -> anyhow::Result<()> {
         let mut listeners = std::mem::take(&mut self.listeners).into_iter();
         let first = TcpListener::from_std(listeners.next().context("a listener")?)?;
-        let shards: Vec<_> = listeners.map(|listener| shard(self.front.clone(), listener)).collect();
+        let shards: Vec<_> =
+            listeners.map(|listener| shard(self.front.clone(), listener)).collect();
         let accepting = tokio::spawn(self.front.clone().accept(first));
         stop.cancelled().await;
         tokio::select! {
@@ -175,7 +196,9 @@ impl Server {
         }
         // The lines last, when nothing is under way on them.
         for session in self.sessions.router.sessions() {
-            session.carrier.close(relay_protocol::reason::close::GOING_AWAY, "the relay shuts down");
+            session
+                .carrier
+                .close(relay_protocol::reason::close::GOING_AWAY, "the relay shuts down");
         }
         self.sessions.tasks.close();
         let _ = timeout(Duration::from_secs(3), self.sessions.tasks.wait()).await;
@@ -242,7 +265,11 @@ fn shard(front: Front, listener: StdListener) -> (CancellationToken, std::thread
 fn own_url(address: SocketAddr) -> String {
     let mut shown = address;
     if address.ip().is_unspecified() {
-        shown.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        shown.set_ip(if address.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
     }
     format!("http://{shown}")
 }

@@ -101,14 +101,19 @@ impl Sessions {
         upgrade: Option<OnUpgrade>,
     ) -> Result<Response<()>, Problem> {
         let Some(grant) = self.access.bearer(headers) else {
-            return Err(Problem::new(Code::Unauthorized, "the token is missing, wrong, expired or revoked"));
+            return Err(Problem::new(
+                Code::Unauthorized,
+                "the token is missing, wrong, expired or revoked",
+            ));
         };
         if self.draining.is_cancelled() {
             return Err(Problem::new(Code::RelayDraining, "the relay is shutting down"));
         }
-        let key = websocket_key(method, headers)
-            .ok_or_else(|| Problem::new(Code::BadRequest, "agents connect with a WebSocket upgrade"))?;
-        let upgrade = upgrade.ok_or_else(|| Problem::new(Code::BadRequest, "no upgrade on this connection"))?;
+        let key = websocket_key(method, headers).ok_or_else(|| {
+            Problem::new(Code::BadRequest, "agents connect with a WebSocket upgrade")
+        })?;
+        let upgrade = upgrade
+            .ok_or_else(|| Problem::new(Code::BadRequest, "no upgrade on this connection"))?;
         let sessions = Arc::clone(self);
         self.tasks.spawn(async move {
             match timeout(UPGRADE_TIMEOUT, upgrade).await {
@@ -241,7 +246,13 @@ impl Host {
             older.carrier.close(close::REPLACED, "the same instance has come back on a newer line");
         }
         let (agent, line) = (&session.agent, session.line);
-        tracing::info!(session = self.id, token = self.grant.token, agent, line, "an agent's line is live");
+        tracing::info!(
+            session = self.id,
+            token = self.grant.token,
+            agent,
+            line,
+            "an agent's line is live"
+        );
         self.seated = Some((session, presence));
         Ok(())
     }
@@ -278,12 +289,14 @@ impl Host {
         let names: Option<Vec<Name>> = served
             .map(|(id, _)| self.sessions.directory.by_id(*id).map(|endpoint| endpoint.name.clone()))
             .collect();
-        let enough = |grant: &Grant| {
-            names.iter().flatten().all(|name| grant.allows(Scope::Listen, name))
-        };
+        let enough =
+            |grant: &Grant| names.iter().flatten().all(|name| grant.allows(Scope::Listen, name));
         match fresh.filter(enough) {
             Some(grant) => self.grant = grant,
-            None => tracing::warn!(session = self.id, "an agent showed a token that does not do; the old one stays"),
+            None => tracing::warn!(
+                session = self.id,
+                "an agent showed a token that does not do; the old one stays"
+            ),
         }
     }
 }
@@ -303,7 +316,9 @@ async fn expiry(expires_ms: Option<u64>) {
 fn websocket_key<'a>(method: &Method, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
     let has = |name, wanted: &str| {
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(wanted))
+        values
+            .flat_map(|value| value.split(','))
+            .any(|token| token.trim().eq_ignore_ascii_case(wanted))
     };
     let fits = method == Method::GET && has(CONNECTION, "upgrade") && has(UPGRADE, "websocket");
     let version = headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");

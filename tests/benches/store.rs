@@ -8,7 +8,9 @@ use relay_protocol::id::{EventId, Name};
 use relay_protocol::webhook::Fields;
 use relay_server::endpoint::{Key, Settings};
 use relay_server::event::{Body, Event, Head, Origin};
-use relay_server::store::records::{Acceptance, Attempt, AttemptResult, Lease, NewEndpoint, Next, Settlement};
+use relay_server::store::records::{
+    Acceptance, Attempt, AttemptResult, Lease, NewEndpoint, Next, Settlement,
+};
 use relay_server::store::{Store, StoreError};
 
 const EVENTS: usize = 200_000;
@@ -17,7 +19,9 @@ const EVENTS: usize = 200_000;
 fn cpu(name: &str) -> u64 {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let mut all = tasks.map(|task| task.unwrap().path());
-    let of = all.find(|task| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name));
+    let of = all.find(|task| {
+        std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name)
+    });
     let stat = std::fs::read_to_string(of.expect("the thread").join("schedstat")).unwrap();
     stat.split(' ').next().unwrap().parse().unwrap()
 }
@@ -63,9 +67,11 @@ async fn main() {
         };
         let lease = Lease::new(endpoint, id, Name::main());
         let event = Arc::new(event);
-        while let Err(StoreError::Overloaded) =
-            store.note(Acceptance { event: Arc::clone(&event), lease: lease.clone(), keep_body: true })
-        {
+        while let Err(StoreError::Overloaded) = store.note(Acceptance {
+            event: Arc::clone(&event),
+            lease: lease.clone(),
+            keep_body: true,
+        }) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let result = AttemptResult::Answered {

@@ -120,18 +120,25 @@ fn fail(stream: &Stream, failure: &Failure) -> String {
 }
 
 /// Passes an answer on as it comes; a small one that is there whole goes as one frame, and comes back for the memory.
-async fn pass_on(stream: &Stream, answering: &mut Answering<'_>) -> Result<Option<Remembered>, String> {
+async fn pass_on(
+    stream: &Stream,
+    answering: &mut Answering<'_>,
+) -> Result<Option<Remembered>, String> {
     let response = &answering.response;
     let status = response.status().as_u16();
     if status < 200 {
         return Err(bad(stream, "an interim status as the final answer"));
     }
     let answer = Answer { status, fields: end_to_end(response.headers(), |_| false).finish() };
-    let Ok(mut gathered) = gather(answering).await else { return Err(bad(stream, "the answer broke off")) };
+    let Ok(mut gathered) = gather(answering).await else {
+        return Err(bad(stream, "the answer broke off"));
+    };
     let end = matches!(&gathered.end, Some(trailers) if trailers.is_empty());
     // A copy: a slice would keep the HTTP library's whole read buffer from being used again.
-    let whole = end
-        .then(|| Remembered { answer: answer.clone(), body: Bytes::copy_from_slice(&gathered.bytes) });
+    let whole = end.then(|| Remembered {
+        answer: answer.clone(),
+        body: Bytes::copy_from_slice(&gathered.bytes),
+    });
     match stream.answer(answer, &mut gathered.bytes, end) {
         Err(_) => Err(bad(stream, "the answer's header fields are above the bound")),
         Ok(true) => Ok(whole),
@@ -141,7 +148,11 @@ async fn pass_on(stream: &Stream, answering: &mut Answering<'_>) -> Result<Optio
 }
 
 /// Passes the rest of an answer's body on.
-async fn pass_rest(stream: &Stream, answering: &mut Answering<'_>, gathered: Gathered) -> Result<(), String> {
+async fn pass_rest(
+    stream: &Stream,
+    answering: &mut Answering<'_>,
+    gathered: Gathered,
+) -> Result<(), String> {
     let gone = |_| "the caller has gone".to_owned();
     stream.send(gathered.bytes).await.map_err(gone)?;
     let mut end = gathered.end;

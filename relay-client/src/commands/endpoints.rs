@@ -90,7 +90,9 @@ fn settings(pairs: &[String]) -> Result<BTreeMap<String, String>, Failure> {
         let (key, value) = pair.split_once('=')?;
         Some((key.trim().to_owned(), value.to_owned()))
     };
-    let pair = |text: &String| split(text).ok_or_else(|| Failure::Usage(format!("{text:?} is no KEY=VALUE")));
+    let pair = |text: &String| {
+        split(text).ok_or_else(|| Failure::Usage(format!("{text:?} is no KEY=VALUE")))
+    };
     pairs.iter().map(pair).collect()
 }
 

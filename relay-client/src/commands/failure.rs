@@ -37,7 +37,10 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(why) | Self::Usage(why) | Self::Unreachable(why) | Self::NotAllowed(why)
+            Self::Failed(why)
+            | Self::Usage(why)
+            | Self::Unreachable(why)
+            | Self::NotAllowed(why)
             | Self::NotFound(why) => f.write_str(why),
         }
     }

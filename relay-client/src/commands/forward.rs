@@ -60,8 +60,13 @@ impl Forward {
         }
         let target = HttpTarget::new(&self.target, api.trust.clone(), options);
         let target = Arc::new(target.map_err(|e| Failure::Usage(e.to_string()))?);
-        let subscription =
-            Subscription { endpoint, group, tap: false, max_backlog: None, skip_older_than_ms: None };
+        let subscription = Subscription {
+            endpoint,
+            group,
+            tap: false,
+            max_backlog: None,
+            skip_older_than_ms: None,
+        };
         let setup = Setup {
             relay: api.relay,
             trust: api.trust,
@@ -116,9 +121,9 @@ async fn ensure(api: &Api, name: Name) -> Result<Name, Failure> {
     }
     match api.post("/endpoints", &json!({"name": name})).await {
         Ok(_) => Ok(name),
-        Err(ApiError::NotAllowed(why)) => {
-            Err(Failure::NotFound(format!("there is no endpoint {name}, and the token may not make it: {why}")))
-        }
+        Err(ApiError::NotAllowed(why)) => Err(Failure::NotFound(format!(
+            "there is no endpoint {name}, and the token may not make it: {why}"
+        ))),
         Err(error) => Err(error.into()),
     }
 }
@@ -126,10 +131,16 @@ async fn ensure(api: &Api, name: Name) -> Result<Name, Failure> {
 /// The only endpoint that the token sees.
 async fn the_only_one(api: &Api) -> Result<Name, Failure> {
     let all = api.get("/endpoints").await?;
-    let names: Vec<&str> = all.as_array().into_iter().flatten().filter_map(|e| e["name"].as_str()).collect();
+    let names: Vec<&str> =
+        all.as_array().into_iter().flatten().filter_map(|e| e["name"].as_str()).collect();
     match names[..] {
         [only] => only.parse().map_err(|e: NotAName| Failure::Failed(e.to_string())),
-        [] => Err(Failure::Usage("which endpoint? there is none yet: say --endpoint NAME to make one".into())),
-        _ => Err(Failure::Usage(format!("which endpoint? say --endpoint with one of {}", names.join(", ")))),
+        [] => Err(Failure::Usage(
+            "which endpoint? there is none yet: say --endpoint NAME to make one".into(),
+        )),
+        _ => Err(Failure::Usage(format!(
+            "which endpoint? say --endpoint with one of {}",
+            names.join(", ")
+        ))),
     }
 }

@@ -102,7 +102,9 @@ impl To {
         eprint!("token: ");
         let mut line = String::new();
         let read = std::io::stdin().read_line(&mut line);
-        read.ok().filter(|_| !line.trim().is_empty()).ok_or_else(|| Failure::Usage(wanted.into()))?;
+        read.ok()
+            .filter(|_| !line.trim().is_empty())
+            .ok_or_else(|| Failure::Usage(wanted.into()))?;
         Ok(TokenSource::Fixed(line.trim().to_owned()))
     }
 

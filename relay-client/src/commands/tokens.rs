@@ -57,7 +57,8 @@ fn list(all: &Value, json: bool) {
         return all.iter().for_each(|token| println!("{token}"));
     }
     let words = |value: &Value| {
-        let list = value.as_array().map(|list| list.iter().filter_map(Value::as_str).collect::<Vec<_>>());
+        let list =
+            value.as_array().map(|list| list.iter().filter_map(Value::as_str).collect::<Vec<_>>());
         list.map_or_else(|| "all".to_owned(), |list| list.join(" "))
     };
     let rows = all.iter().map(|token| {

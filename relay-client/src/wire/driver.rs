@@ -50,8 +50,12 @@ pub enum Ended {
 impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Closed { code, reason } if reason.is_empty() => write!(f, "closed by the other side ({code})"),
-            Self::Closed { code, reason } => write!(f, "closed by the other side ({code}): {reason}"),
+            Self::Closed { code, reason } if reason.is_empty() => {
+                write!(f, "closed by the other side ({code})")
+            }
+            Self::Closed { code, reason } => {
+                write!(f, "closed by the other side ({code}): {reason}")
+            }
             Self::Asked { code, reason } => write!(f, "closed by this side ({code}): {reason}"),
             Self::Violation(violation) => violation.fmt(f),
             Self::Text => f.write_str("a text message, where only binary ones belong"),
@@ -99,7 +103,9 @@ impl<F: FnMut(Event)> Driver<F> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let carrier = Arc::clone(&self.carrier);
         let mut pipe = carrier.pipe();
-        let Some(pipe) = pipe.as_mut() else { return Poll::Ready(Ended::Broken(Error::AlreadyClosed)) };
+        let Some(pipe) = pipe.as_mut() else {
+            return Poll::Ready(Ended::Broken(Error::AlreadyClosed));
+        };
         let turn = match self.read(cx, pipe) {
             Ok(turn) => turn,
             Err(ended) => return Poll::Ready(ended),

@@ -88,7 +88,10 @@ impl Pipe {
             Pin::new(&mut self.socket).poll_flush(cx)
         });
         if sent.await.is_ok() {
-            while let Some(Ok(_)) = std::future::poll_fn(|cx| Pin::new(&mut self.socket).poll_next(cx)).await {}
+            while let Some(Ok(_)) =
+                std::future::poll_fn(|cx| Pin::new(&mut self.socket).poll_next(cx)).await
+            {
+            }
         }
     }
 }

@@ -31,8 +31,10 @@ pub(super) struct Shown {
 
 fn show_endpoint(api: &Api, endpoint: &Endpoint, with_secret: bool) -> Shown {
     let sessions = api.router.sessions();
-    let serving = |id| move |session: &&Arc<crate::session::Session>| {
-        session.subscriptions.iter().any(|(endpoint, _)| *endpoint == id)
+    let serving = |id| {
+        move |session: &&Arc<crate::session::Session>| {
+            session.subscriptions.iter().any(|(endpoint, _)| *endpoint == id)
+        }
     };
     let mut agents: Vec<&str> =
         sessions.iter().filter(serving(endpoint.id)).map(|s| s.instance.as_str()).collect();
@@ -82,13 +84,16 @@ pub(super) async fn create(
     Json(wanted): Json<Wanted>,
 ) -> Result<(StatusCode, axum::Json<Shown>), Refused> {
     let bad = |words: String| Refused::new(Code::BadRequest, words);
-    let name: Name = wanted.name.parse().map_err(|e: relay_protocol::id::NotAName| bad(e.to_string()))?;
+    let name: Name =
+        wanted.name.parse().map_err(|e: relay_protocol::id::NotAName| bad(e.to_string()))?;
     if !who.0.allows(Scope::Admin, &name) {
-        return Err(Refused::new(Code::NotAllowed, "making endpoints needs a token with the scope admin"));
+        return Err(Refused::new(
+            Code::NotAllowed,
+            "making endpoints needs a token with the scope admin",
+        ));
     }
-    let settings = Settings::apply(&wanted.settings).map_err(|all| {
-        bad(all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-    })?;
+    let settings = Settings::apply(&wanted.settings)
+        .map_err(|all| bad(all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     let key = if wanted.exact_key { Key::exact(&name) } else { Key::random(&name) };
     let (signing_secret, created_ms, set) = (new_signing_secret(), now_ms(), wanted.settings);
     let new = NewEndpoint { name, key, signing_secret, created_ms, set, settings };
@@ -104,7 +109,10 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, Refused> {
     let endpoint = find(&api, &who, &name)?;
     if !who.0.allows(Scope::Admin, &endpoint.name) {
-        return Err(Refused::new(Code::NotAllowed, "deleting endpoints needs a token with the scope admin"));
+        return Err(Refused::new(
+            Code::NotAllowed,
+            "deleting endpoints needs a token with the scope admin",
+        ));
     }
     api.store.delete_endpoint(endpoint.id).await?;
     api.directory.remove(&endpoint);

@@ -99,7 +99,8 @@ impl FromRequestParts<Arc<Api>> for Bearer {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refused> {
         let grant = api.access.bearer(&parts.headers);
-        let refused = || Refused::new(Code::Unauthorized, "the token is missing, wrong, expired or revoked");
+        let refused =
+            || Refused::new(Code::Unauthorized, "the token is missing, wrong, expired or revoked");
         grant.map(Self).ok_or_else(refused)
     }
 }
@@ -110,7 +111,10 @@ impl Bearer {
         if self.0.is_admin() {
             Ok(())
         } else {
-            Err(Refused::new(Code::NotAllowed, "this needs a token with the scope admin, for all endpoints"))
+            Err(Refused::new(
+                Code::NotAllowed,
+                "this needs a token with the scope admin, for all endpoints",
+            ))
         }
     }
 }
@@ -132,4 +136,3 @@ where
         }
     }
 }
-

@@ -106,7 +106,8 @@ fn scopes(names: &[String]) -> Result<Vec<Scope>, String> {
         return Ok(vec![Scope::Listen]);
     }
     let all = Scope::ALL.map(Scope::as_str).join(", ");
-    let parse = |name: &String| Scope::parse(name).ok_or(format!("{name:?} is none of the scopes {all}"));
+    let parse =
+        |name: &String| Scope::parse(name).ok_or(format!("{name:?} is none of the scopes {all}"));
     let mut scopes = names.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     scopes.sort_unstable();
     scopes.dedup();

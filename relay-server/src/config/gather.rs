@@ -20,18 +20,50 @@ pub struct Setting {
 /// Every setting.
 pub const SETTINGS: &[Setting] = &[
     Setting { name: "data", default: "relay-data", help: "Directory of the store" },
-    Setting { name: "listen", default: "127.0.0.1:8080", help: "Address and port to listen on; port 0 takes any" },
-    Setting { name: "public_url", default: "", help: "How the outside reaches the relay, if not at the listen address" },
-    Setting { name: "hooks_domain", default: "", help: "Domain whose subdomains are endpoint keys" },
+    Setting {
+        name: "listen",
+        default: "127.0.0.1:8080",
+        help: "Address and port to listen on; port 0 takes any",
+    },
+    Setting {
+        name: "public_url",
+        default: "",
+        help: "How the outside reaches the relay, if not at the listen address",
+    },
+    Setting {
+        name: "hooks_domain",
+        default: "",
+        help: "Domain whose subdomains are endpoint keys",
+    },
     Setting { name: "workers", default: "1", help: "Threads that serve connections" },
-    Setting { name: "trusted_proxies", default: "", help: "Addresses and networks whose X-Forwarded-* is believed" },
-    Setting { name: "in_flight", default: "256MiB", help: "Bytes of requests held in memory at a time" },
+    Setting {
+        name: "trusted_proxies",
+        default: "",
+        help: "Addresses and networks whose X-Forwarded-* is believed",
+    },
+    Setting {
+        name: "in_flight",
+        default: "256MiB",
+        help: "Bytes of requests held in memory at a time",
+    },
     Setting { name: "headers_max", default: "32KiB", help: "Longest header section of a request" },
     Setting { name: "uri_max", default: "8KiB", help: "Longest request target" },
-    Setting { name: "header_timeout", default: "15s", help: "How long a request's head may take, and an idle connection be kept" },
+    Setting {
+        name: "header_timeout",
+        default: "15s",
+        help: "How long a request's head may take, and an idle connection be kept",
+    },
     Setting { name: "drain_timeout", default: "30s", help: "How long a shutdown may take" },
-    Setting { name: "heartbeat", default: "15s", help: "How long an agent's line may be quiet before it is asked" },
-    Setting { name: "dead_after", default: "40s", help: "How long an agent's line may be quiet before it is dead" },
+    Setting {
+        name: "heartbeat",
+        default: "15s",
+        help: "How long an agent's line may be quiet before it is asked",
+    },
+    Setting {
+        name: "dead_after",
+        default: "40s",
+        help: "How long an agent's line may be quiet before it is dead",
+    },
 ];
 
 /// Where a value was given.
@@ -117,13 +149,16 @@ impl Given {
         for (key, value) in table {
             let line = line_of(key.span().start);
             let place = Place::File { path: shown.clone(), line };
-            let Some(setting) = SETTINGS.iter().find(|known| known.name == key.get_ref().as_ref()) else {
+            let Some(setting) = SETTINGS.iter().find(|known| known.name == key.get_ref().as_ref())
+            else {
                 self.problems.push(format!("{place}: no such setting: {}", key.get_ref()));
                 continue;
             };
             match text_of(value.get_ref()) {
                 Some(value) => drop(self.values.insert(setting.name, (value, place))),
-                None => self.problems.push(format!("{place}: {}: text or a number is wanted", setting.name)),
+                None => self
+                    .problems
+                    .push(format!("{place}: {}: text or a number is wanted", setting.name)),
             }
         }
     }
@@ -169,7 +204,8 @@ fn text_of(value: &DeValue<'_>) -> Option<String> {
         DeValue::Integer(number) => Some(number.as_str().to_owned()),
         DeValue::Boolean(flag) => Some(flag.to_string()),
         DeValue::Array(list) => {
-            let texts: Option<Vec<String>> = list.iter().map(|item| text_of(item.get_ref())).collect();
+            let texts: Option<Vec<String>> =
+                list.iter().map(|item| text_of(item.get_ref())).collect();
             texts.map(|texts| texts.join(","))
         }
         DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => None,
@@ -181,12 +217,17 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn read(file: &str, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config, Problems> {
+    fn read(
+        file: &str,
+        environment: &[(&str, &str)],
+        flags: &[(&'static str, &str)],
+    ) -> Result<Config, Problems> {
         let directory = std::env::temp_dir().join(format!("relay-config-{:x}", fastrand::u64(..)));
         std::fs::create_dir(&directory).unwrap();
         let path = directory.join("relay.toml");
         std::fs::write(&path, file).unwrap();
-        let environment = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let environment =
+            |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
         let flags = flags.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
         let config = Config::read(gather(Some(&path), environment, &flags));
         std::fs::remove_dir_all(&directory).unwrap();
@@ -205,10 +246,18 @@ mod tests {
     #[test]
     fn every_problem_is_told_at_once_with_its_place() {
         let file = "listen = 'nowhere'\ncolour = 'red'\n[in_flight]\n";
-        let problems = read(file, &[("RELAY_SERVER_WORKERS", "0")], &[("heartbeat", "soon")]).unwrap_err();
-        let ends: Vec<bool> = ["toml:1: listen", "toml:2: no such setting: colour", "toml:3: in_flight",
-            "environment RELAY_SERVER_WORKERS: workers", "flag --heartbeat: heartbeat"]
-            .iter().map(|part| problems.0.iter().any(|problem| problem.contains(part))).collect();
+        let problems =
+            read(file, &[("RELAY_SERVER_WORKERS", "0")], &[("heartbeat", "soon")]).unwrap_err();
+        let ends: Vec<bool> = [
+            "toml:1: listen",
+            "toml:2: no such setting: colour",
+            "toml:3: in_flight",
+            "environment RELAY_SERVER_WORKERS: workers",
+            "flag --heartbeat: heartbeat",
+        ]
+        .iter()
+        .map(|part| problems.0.iter().any(|problem| problem.contains(part)))
+        .collect();
         assert_eq!(ends, [true; 5], "{problems}");
         assert_eq!(problems.0.len(), 5, "{problems}");
     }

@@ -68,14 +68,19 @@ impl Config {
             dead_after: given.take("dead_after", |text| milliseconds(text, 250, 900_000)),
         };
         if config.dead_after <= config.heartbeat.mul_f64(1.2) {
-            given.refuse("dead_after", "must be well above heartbeat, or lines die of silence alone");
+            given.refuse(
+                "dead_after",
+                "must be well above heartbeat, or lines die of silence alone",
+            );
         }
         given.finish(config)
     }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("{text:?} is no address with a port, such as 0.0.0.0:8080 or [::]:8080"))
+    text.parse().map_err(|_| {
+        format!("{text:?} is no address with a port, such as 0.0.0.0:8080 or [::]:8080")
+    })
 }
 
 fn domain(text: &str) -> Result<String, String> {
@@ -90,7 +95,9 @@ fn networks(text: &str) -> Result<Vec<IpNet>, String> {
     let parts = text.split([',', ' ']).map(str::trim).filter(|part| !part.is_empty());
     let parse = |part: &str| {
         let address = part.parse::<IpAddr>().map(IpNet::from);
-        part.parse().or(address).map_err(|_| format!("{part:?} is no address or network such as 10.0.0.0/8"))
+        part.parse()
+            .or(address)
+            .map_err(|_| format!("{part:?} is no address or network such as 10.0.0.0/8"))
     };
     parts.map(parse).collect()
 }

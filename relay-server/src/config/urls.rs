@@ -31,7 +31,8 @@ impl PublicUrls {
         let Some(domain) = &self.hooks_domain else { return format!("{}{HOOKS}{key}", self.base) };
         let (scheme, rest) = self.base.split_once("://").unwrap_or(("http", &self.base));
         let authority = rest.split('/').next().unwrap_or_default();
-        let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|c| c.is_ascii_digit()));
+        let port =
+            authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|c| c.is_ascii_digit()));
         match port {
             Some((_, port)) => format!("{scheme}://{key}.{domain}:{port}"),
             None => format!("{scheme}://{key}.{domain}"),
@@ -58,15 +59,25 @@ mod tests {
     #[test]
     fn an_endpoint_has_a_path_or_a_host_of_its_own() {
         let key = Key::parse("github-abc").unwrap();
-        let urls = |base: &str, domain: Option<&str>| PublicUrls::new(base.into(), domain.map(str::to_owned)).of(&key);
+        let urls = |base: &str, domain: Option<&str>| {
+            PublicUrls::new(base.into(), domain.map(str::to_owned)).of(&key)
+        };
         assert_eq!(urls("https://r.example", None), "https://r.example/hooks/github-abc");
-        assert_eq!(urls("http://127.0.0.1:8080", Some("h.example")), "http://github-abc.h.example:8080");
-        assert_eq!(urls("https://r.example/base", Some("h.example")), "https://github-abc.h.example");
+        assert_eq!(
+            urls("http://127.0.0.1:8080", Some("h.example")),
+            "http://github-abc.h.example:8080"
+        );
+        assert_eq!(
+            urls("https://r.example/base", Some("h.example")),
+            "https://github-abc.h.example"
+        );
     }
 
     #[test]
     fn a_base_is_a_url() {
         assert_eq!(base("https://r.example/").unwrap(), "https://r.example");
-        assert!(base("r.example").is_err() && base("ftp://x").is_err() && base("https://x/?q").is_err());
+        assert!(
+            base("r.example").is_err() && base("ftp://x").is_err() && base("https://x/?q").is_err()
+        );
     }
 }

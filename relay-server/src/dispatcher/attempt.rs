@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use relay_client::wire::{Heard, Stream};
 use relay_protocol::frame::Reset;
-use relay_protocol::line::NotOpened;
 use relay_protocol::id::Name;
+use relay_protocol::line::NotOpened;
 use relay_protocol::reason::{Broken, Dispatched, Refusal};
 use relay_protocol::webhook::{Answer, Fields, Request};
 use tokio::time::{Instant, timeout_at};
@@ -99,7 +99,10 @@ impl Dispatcher {
             let guard = match self.open(order, &session, subscription, fields.clone()) {
                 Ok(stream) => Guard(Some(stream)),
                 Err(NotOpened::TooLong(_)) => {
-                    return Err(NoAnswer::new(Code::HeadersTooLarge, "the head does not fit into a frame"));
+                    return Err(NoAnswer::new(
+                        Code::HeadersTooLarge,
+                        "the head does not fit into a frame",
+                    ));
                 }
                 Err(NotOpened::Full | NotOpened::Leaving) => {
                     tried.push(session);
@@ -138,7 +141,10 @@ impl Dispatcher {
             match self.router.route(endpoint, order.group, tried) {
                 Route::To(session, subscription) => return Ok((session, subscription)),
                 Route::Full => {
-                    return Err(NoAnswer::new(Code::AgentOverloaded, "every agent has its hands full"));
+                    return Err(NoAnswer::new(
+                        Code::AgentOverloaded,
+                        "every agent has its hands full",
+                    ));
                 }
                 Route::Nobody => return Err(offline()),
                 Route::Away => {}
@@ -163,7 +169,8 @@ impl Dispatcher {
             }
             Payload::Growing(_, length) => (*length, Bytes::new(), false),
         };
-        let with_trailers = matches!(order.payload, Payload::Whole(_, trailers) if !trailers.is_empty());
+        let with_trailers =
+            matches!(order.payload, Payload::Whole(_, trailers) if !trailers.is_empty());
         let request = Request {
             event: order.head.id,
             attempt: order.number,
@@ -283,7 +290,9 @@ fn broken(reset: Reset) -> NoAnswer {
     let code = match reset.reason {
         Broken::TargetTimeout => Code::TargetTimeout,
         Broken::TargetBadResponse => Code::TargetBadResponse,
-        Broken::Cancelled | Broken::RequestIncomplete | Broken::Stalled | Broken::Internal => Code::LinkLost,
+        Broken::Cancelled | Broken::RequestIncomplete | Broken::Stalled | Broken::Internal => {
+            Code::LinkLost
+        }
     };
     NoAnswer { code, dispatched: reset.dispatched, detail: reset.detail }
 }

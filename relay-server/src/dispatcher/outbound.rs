@@ -28,7 +28,13 @@ pub(super) fn fields(head: &Head, pseudonym: &str) -> Fields {
     fields.finish()
 }
 
-fn forwarded(fields: &mut FieldsBuilder, remote: IpAddr, shown: &str, proto: &[u8], host: Option<&[u8]>) {
+fn forwarded(
+    fields: &mut FieldsBuilder,
+    remote: IpAddr,
+    shown: &str,
+    proto: &[u8],
+    host: Option<&[u8]>,
+) {
     let mut value = Vec::with_capacity(96);
     value.extend_from_slice(b"for=");
     match remote {

@@ -132,7 +132,9 @@ impl Recording {
         tokio::spawn(async move {
             match noting.await {
                 Ok(Noted::Yes) => store.settle(settlement),
-                Ok(Noted::Incomplete(head, length)) => settle_incomplete(&store, head, length, settlement),
+                Ok(Noted::Incomplete(head, length)) => {
+                    settle_incomplete(&store, head, length, settlement)
+                }
                 Err(error) => tracing::error!(%error, "a live event is not recorded"),
             }
         });

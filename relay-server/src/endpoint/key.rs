@@ -27,7 +27,8 @@ impl Key {
     pub fn random(name: &Name) -> Self {
         let mut bytes = [0u8; RANDOM];
         SystemRandom::new().fill(&mut bytes).expect("the system's randomness");
-        let random: String = bytes.iter().map(|b| char::from(ALPHABET[usize::from(b & 31)])).collect();
+        let random: String =
+            bytes.iter().map(|b| char::from(ALPHABET[usize::from(b & 31)])).collect();
         Self(format!("{name}-{random}").into())
     }
 

@@ -107,7 +107,8 @@ const KEYS: &[Key] = &[
     Key {
         name: "capture",
         set: |s, v| {
-            let all = [("full", Capture::Full), ("headers", Capture::Headers), ("none", Capture::None)];
+            let all =
+                [("full", Capture::Full), ("headers", Capture::Headers), ("none", Capture::None)];
             choose(v, &all).map(|x| s.capture = x)
         },
         show: |s| match s.capture {
@@ -143,7 +144,9 @@ impl Settings {
         for (key, value) in set {
             let refuse = |why| BadSetting { key: key.clone(), why };
             match KEYS.iter().find(|known| known.name == key) {
-                Some(known) => bad.extend((known.set)(&mut settings, value.trim()).err().map(refuse)),
+                Some(known) => {
+                    bad.extend((known.set)(&mut settings, value.trim()).err().map(refuse))
+                }
                 None => bad.push(refuse(format!("no such setting; there are {}", names()))),
             }
         }
@@ -189,14 +192,21 @@ mod tests {
 
     #[test]
     fn what_is_shown_can_be_set_again() {
-        let settings = apply(&[("reply_timeout", "25s"), ("capture", "headers"), ("max_body", "1MiB")]).unwrap();
+        let settings =
+            apply(&[("reply_timeout", "25s"), ("capture", "headers"), ("max_body", "1MiB")])
+                .unwrap();
         assert_eq!(Settings::apply(&settings.show()), Ok(settings));
         assert_eq!(Settings::apply(&Settings::default().show()), Ok(Settings::default()));
     }
 
     #[test]
     fn every_wrong_key_is_told_at_once() {
-        let bad = apply(&[("hold", "3x"), ("colour", "red"), ("max_body", "9999GiB"), ("reply_timeout", "1ms")]);
+        let bad = apply(&[
+            ("hold", "3x"),
+            ("colour", "red"),
+            ("max_body", "9999GiB"),
+            ("reply_timeout", "1ms"),
+        ]);
         let keys: Vec<String> = bad.unwrap_err().into_iter().map(|bad| bad.key).collect();
         assert_eq!(keys, ["colour", "hold", "max_body", "reply_timeout"]);
     }

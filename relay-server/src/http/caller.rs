@@ -160,14 +160,21 @@ impl CallerSocket {
     }
 
     /// Watches a write: one that waits too long ends the connection.
-    fn watch<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if write.is_ready() {
             self.stalled = None;
             return write;
         }
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
         match stalled.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the caller takes nothing"))),
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the caller takes nothing",
+            ))),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -185,7 +192,9 @@ impl AsyncRead for CallerSocket {
         }
         let before = buf.filled().len();
         match Pin::new(&mut this.socket).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) if buf.filled().len() == before && buf.remaining() > 0 => this.poll_end(cx),
+            Poll::Ready(Ok(())) if buf.filled().len() == before && buf.remaining() > 0 => {
+                this.poll_end(cx)
+            }
             Poll::Pending if this.phase.get() == IDLE => {
                 let late = |()| Err(io::Error::new(io::ErrorKind::TimedOut, "no request in time"));
                 this.patience.poll(cx, this.phase.requests()).map(late)
@@ -196,7 +205,11 @@ impl AsyncRead for CallerSocket {
 }
 
 impl AsyncWrite for CallerSocket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let write = Pin::new(&mut this.socket).poll_write(cx, buf);
         this.watch(cx, write)

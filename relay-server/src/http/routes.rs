@@ -41,7 +41,11 @@ enum Route {
 
 impl Routes {
     /// Answers one request.
-    pub(super) async fn serve(&self, request: Request<Incoming>, peer: Peer) -> Response<ResponseBody> {
+    pub(super) async fn serve(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> Response<ResponseBody> {
         match self.route(&request) {
             Ok(Route::Hook { endpoint, path }) => {
                 let _asking = peer.asking.asking();
@@ -112,7 +116,8 @@ fn name_of(field: &[u8]) -> Option<&str> {
     };
     let port = port.strip_prefix(':').unwrap_or(port);
     let named = |c: u8| c.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&c);
-    let literal = |inside: &str| inside.bytes().all(|c| c.is_ascii_hexdigit() || b":.".contains(&c));
+    let literal =
+        |inside: &str| inside.bytes().all(|c| c.is_ascii_hexdigit() || b":.".contains(&c));
     let sound = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(inside) => literal(inside),
         None => !host.is_empty() && host.bytes().all(named),
@@ -132,10 +137,17 @@ mod tests {
 
     #[test]
     fn hosts_are_names_or_addresses_with_perhaps_a_port() {
-        for (field, host) in [("a.example", "a.example"), ("A:80", "A"), ("[::1]:8", "[::1]"), ("1.2.3.4:", "1.2.3.4")] {
+        for (field, host) in [
+            ("a.example", "a.example"),
+            ("A:80", "A"),
+            ("[::1]:8", "[::1]"),
+            ("1.2.3.4:", "1.2.3.4"),
+        ] {
             assert_eq!(name_of(field.as_bytes()), Some(host), "{field}");
         }
-        for field in ["", ":80", "a b", "u@h", "a/b", "a:b", "[::1", "::1]", "[g]", "h\\", "a?b", "\u{e9}"] {
+        for field in
+            ["", ":80", "a b", "u@h", "a/b", "a:b", "[::1", "::1]", "[g]", "h\\", "a?b", "\u{e9}"]
+        {
             assert_eq!(name_of(field.as_bytes()), None, "{field}");
         }
     }
@@ -143,7 +155,13 @@ mod tests {
     #[test]
     fn one_label_in_front_of_the_domain_is_a_key() {
         assert_eq!(subdomain("key.hooks.example", "hooks.example"), Some("key"));
-        for other in ["hooks.example", ".hooks.example", "a.b.hooks.example", "keyhooks.example", "x.example"] {
+        for other in [
+            "hooks.example",
+            ".hooks.example",
+            "a.b.hooks.example",
+            "keyhooks.example",
+            "x.example",
+        ] {
             assert_eq!(subdomain(other, "hooks.example"), None, "{other}");
         }
     }

@@ -14,7 +14,8 @@ use crate::problem::{Code, Problem, request_id};
 
 /// The answer of a target.
 pub(super) fn respond(mut caller: Caller, peer: &Peer) -> Response<ResponseBody> {
-    let head = StatusCode::from_u16(caller.answer.status).ok().zip(to_headers(&caller.answer.fields).ok());
+    let head =
+        StatusCode::from_u16(caller.answer.status).ok().zip(to_headers(&caller.answer.fields).ok());
     let Some((status, headers)) = head else {
         let problem = Problem::new(Code::TargetBadResponse, "the answer's head is no HTTP");
         return problem.response(&request_id()).map(ResponseBody::whole);

@@ -46,7 +46,8 @@ impl TrustedProxies {
         if !self.trusts(address) {
             return Origin { remote: address, https: peer.https, version };
         }
-        let chain = headers.get_all(FORWARDED_FOR).into_iter().filter_map(|value| value.to_str().ok());
+        let chain =
+            headers.get_all(FORWARDED_FOR).into_iter().filter_map(|value| value.to_str().ok());
         let chain: Vec<IpAddr> = chain
             .flat_map(|value| value.split(','))
             .filter_map(|hop| hop.trim().parse().ok())
@@ -54,7 +55,11 @@ impl TrustedProxies {
         // From the right, the first one that is no proxy of ours: what stands left of it anybody may have written.
         let remote = chain.iter().rev().find(|hop| !self.trusts(**hop)).or(chain.first());
         let proto = headers.get(FORWARDED_PROTO).map(|proto| proto == "https");
-        Origin { remote: remote.copied().unwrap_or(address), https: proto.unwrap_or(peer.https), version }
+        Origin {
+            remote: remote.copied().unwrap_or(address),
+            https: proto.unwrap_or(peer.https),
+            version,
+        }
     }
 }
 
@@ -76,7 +81,8 @@ pub(super) fn read(
         let words = format!("the request target is above {} bytes", bounds.uri_max);
         return Err(Problem::new(Code::UriTooLong, words).closing());
     }
-    let size: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let size: usize =
+        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if size > bounds.fields_max {
         let words = format!("the header fields are above {} bytes", bounds.fields_max);
         return Err(Problem::new(Code::HeadersTooLarge, words).closing());

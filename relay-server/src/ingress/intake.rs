@@ -89,7 +89,11 @@ pub fn refuse_declared(body: &Incoming, max: u64) -> Result<(), Problem> {
 /// When it breaks off, stands still or is too large.
 pub async fn first_look(mut body: Incoming, bounds: &Bounds) -> Result<FirstLook, Problem> {
     if body.is_end_stream() {
-        return Ok(FirstLook::Whole(Whole { bytes: Bytes::new(), trailers: Fields::default(), held: None }));
+        return Ok(FirstLook::Whole(Whole {
+            bytes: Bytes::new(),
+            trailers: Fields::default(),
+            held: None,
+        }));
     }
     let large = body.size_hint().lower() > GATHER as u64;
     let (mut begun, mut length) = (Vec::new(), 0);
@@ -219,7 +223,11 @@ impl Intake {
         if let Some((file, memory)) = full {
             self.append(file, memory, bytes).await.map_err(|error| {
                 tracing::error!(event = %self.event, %error, "a body cannot be spooled");
-                Problem::new(Code::StoreUnavailable, "the relay cannot take large bodies at the moment").closing()
+                Problem::new(
+                    Code::StoreUnavailable,
+                    "the relay cannot take large bodies at the moment",
+                )
+                .closing()
             })?;
         }
         self.grown.notify_waiters();
@@ -227,7 +235,12 @@ impl Intake {
     }
 
     /// Writes to the file, beginning with what was in memory when there is none yet.
-    async fn append(&self, file: Option<Arc<Spooled>>, memory: Bytes, bytes: Bytes) -> std::io::Result<()> {
+    async fn append(
+        &self,
+        file: Option<Arc<Spooled>>,
+        memory: Bytes,
+        bytes: Bytes,
+    ) -> std::io::Result<()> {
         let (spool, event) = (Arc::clone(&self.spool), self.event);
         let written = spawn_blocking(move || {
             let file = match file {
@@ -258,7 +271,8 @@ impl Intake {
             grown.as_mut().enable();
             let file = {
                 let state = self.lock();
-                let there = state.file.as_ref().map_or(state.memory.len() as u64, |file| file.len());
+                let there =
+                    state.file.as_ref().map_or(state.memory.len() as u64, |file| file.len());
                 match (&state.file, &state.end) {
                     (_, Some(Err(_))) => return Piece::Broken,
                     (_, Some(Ok(trailers))) if at >= there => return Piece::End(trailers.clone()),
@@ -335,10 +349,15 @@ struct Pace {
 
 impl Pace {
     /// The next frame, if it comes in time.
-    async fn frame(&mut self, body: &mut Incoming) -> Result<Option<http_body::Frame<Bytes>>, Problem> {
+    async fn frame(
+        &mut self,
+        body: &mut Incoming,
+    ) -> Result<Option<http_body::Frame<Bytes>>, Problem> {
         let late = || Problem::new(Code::RequestTimeout, "the body did not come in time").closing();
-        let broke = |_| Problem::new(Code::BadRequest, "the body broke off or is badly framed").closing();
-        let there = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await;
+        let broke =
+            |_| Problem::new(Code::BadRequest, "the body broke off or is badly framed").closing();
+        let there =
+            std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await;
         let frame = match there {
             Poll::Ready(frame) => frame,
             Poll::Pending => timeout_at(self.deadline(), body.frame()).await.map_err(|_| late())?,

@@ -55,7 +55,12 @@ impl Ingress {
         match self.take(request, endpoint, path, peer).await {
             Ok(caller) => answer::respond(caller, peer),
             Err((problem, id)) => {
-                tracing::debug!(code = problem.code.as_str(), detail = problem.detail, id, "a request was refused");
+                tracing::debug!(
+                    code = problem.code.as_str(),
+                    detail = problem.detail,
+                    id,
+                    "a request was refused"
+                );
                 problem.response(&id).map(ResponseBody::whole)
             }
         }
@@ -71,7 +76,9 @@ impl Ingress {
         let since = Instant::now();
         let unnamed = |problem| (problem, request_id());
         let endpoint = endpoint.ok_or_else(|| {
-            unnamed(Problem::new(Code::UnknownEndpoint, "there is no endpoint with this key").closing())
+            unnamed(
+                Problem::new(Code::UnknownEndpoint, "there is no endpoint with this key").closing(),
+            )
         })?;
         let (parts, body) = request.into_parts();
         let head = self.head(&endpoint, &parts, path, peer).map_err(unnamed)?;
@@ -81,7 +88,9 @@ impl Ingress {
         intake::refuse_declared(&body, bounds.max).map_err(named)?;
         let length = http_body::Body::size_hint(&body).exact();
         match intake::first_look(body, &bounds).await.map_err(named)? {
-            FirstLook::Whole(whole) => self.whole(&endpoint, &head, whole, since).await.map_err(named),
+            FirstLook::Whole(whole) => {
+                self.whole(&endpoint, &head, whole, since).await.map_err(named)
+            }
             FirstLook::More { begun, rest } => {
                 let intake = Intake::new(head.id, Arc::clone(self.store.spool()), bounds);
                 let growing = Growing { intake, begun, rest, length };
@@ -104,7 +113,9 @@ impl Ingress {
         let mut held = held;
         if let Some(recording) = &recording {
             let (head, body) = (Arc::clone(head), Body::Memory(payload.copy()));
-            recording.note(Event { head, body, trailers, held: held.take() }).map_err(not_stored)?;
+            recording
+                .note(Event { head, body, trailers, held: held.take() })
+                .map_err(not_stored)?;
         }
         let call = LiveCall { head, endpoint, payload: &payload, recording, since };
         let outcome = self.dispatcher.live(call).await;
@@ -177,4 +188,3 @@ fn not_stored(error: StoreError) -> Problem {
         }
     }
 }
-

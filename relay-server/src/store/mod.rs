@@ -50,7 +50,9 @@ pub enum OpenError {
     #[error("{0} is on a network file system ({1}); the store needs a local disk")]
     NetworkFileSystem(String, &'static str),
     /// Made by a later version of this program.
-    #[error("the store in {0} has schema version {1}, made by a later relay-server; this one knows {2}")]
+    #[error(
+        "the store in {0} has schema version {1}, made by a later relay-server; this one knows {2}"
+    )]
     TooNew(String, i64, i64),
     /// The database does not open or is damaged.
     #[error("the store in {0} does not open: {1}")]
@@ -176,6 +178,8 @@ impl Store {
     pub async fn flush(&self) -> Result<(), StoreError> {
         let (done, flushed) = oneshot::channel();
         self.writer.submit(Op::Flush(done), Urgency::Prompt)?;
-        flushed.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has ended".into())))
+        flushed
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has ended".into())))
     }
 }

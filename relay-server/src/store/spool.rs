@@ -150,7 +150,9 @@ impl Spooled {
 
 impl Drop for Spooled {
     fn drop(&mut self) {
-        if !*self.kept.get_mut() && let Err(error) = fs::remove_file(self.part()) {
+        if !*self.kept.get_mut()
+            && let Err(error) = fs::remove_file(self.part())
+        {
             tracing::warn!(event = %self.event, %error, "a spool file that is not wanted stays behind");
         }
     }

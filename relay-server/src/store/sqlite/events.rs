@@ -60,7 +60,9 @@ impl Batch {
 
     /// Settles an event that is kept back; gives the settlement back when it is about another.
     pub(super) fn settle(&mut self, settlement: Settlement) -> Option<Settlement> {
-        let Some(mut fresh) = self.kept_back.remove(&settlement.lease.event) else { return Some(settlement) };
+        let Some(mut fresh) = self.kept_back.remove(&settlement.lease.event) else {
+            return Some(settlement);
+        };
         if fresh.acceptance.lease != settlement.lease {
             self.kept_back.insert(settlement.lease.event, fresh);
             return Some(settlement);

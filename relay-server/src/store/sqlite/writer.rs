@@ -99,11 +99,16 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, path: PathBuf, lock: File) -> rusqlite::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        path: PathBuf,
+        lock: File,
+    ) -> rusqlite::Result<Self> {
         let shared = Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new() });
         let batch = Batch::new(&connection)?;
         let (shared_with, written, opened) = (Arc::clone(&shared), Written::default(), None);
-        let mut task = Task { shared: shared_with, connection, path, batch, written, opened, _lock: lock };
+        let mut task =
+            Task { shared: shared_with, connection, path, batch, written, opened, _lock: lock };
         let thread = std::thread::Builder::new().name("store".into());
         let thread = thread.spawn(move || task.run()).expect("a thread for the store");
         Ok(Self { shared, thread: Some(thread) })
@@ -138,7 +143,8 @@ impl Writer {
 
     fn push(&self, mut queue: MutexGuard<'_, Queue>, op: Op, urgency: Urgency) {
         queue.ops.push(op);
-        let newly_prompt = urgency == Urgency::Prompt && !std::mem::replace(&mut queue.prompt, true);
+        let newly_prompt =
+            urgency == Urgency::Prompt && !std::mem::replace(&mut queue.prompt, true);
         let wake = std::mem::take(&mut queue.asleep) || newly_prompt;
         drop(queue);
         if wake {
@@ -289,7 +295,9 @@ impl Task {
                     self.batch.accept(acceptance);
                 }
                 Op::Accept(acceptance, None) => self.batch.keep_back(acceptance, now),
-                Op::Settle(settlement) => self.written.settlements.extend(self.batch.settle(settlement)),
+                Op::Settle(settlement) => {
+                    self.written.settlements.extend(self.batch.settle(settlement))
+                }
                 Op::Run(work) => works.push(work),
                 Op::Flush(answer) => self.written.answers.push(answer),
             }
@@ -347,7 +355,8 @@ impl Task {
         loop {
             {
                 let queue = self.shared.lock();
-                let woken = self.shared.wake.wait_timeout_while(queue, RETRY, |queue| !queue.closed);
+                let woken =
+                    self.shared.wake.wait_timeout_while(queue, RETRY, |queue| !queue.closed);
                 if woken.unwrap_or_else(PoisonError::into_inner).0.closed {
                     return false;
                 }
@@ -366,7 +375,8 @@ impl Task {
     /// After a failed sync the pages in memory may not be those on disk: everything is read anew.
     fn reopen(&mut self) -> rusqlite::Result<()> {
         self.connection = connect(&self.path)?;
-        let verdict: String = self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        let verdict: String =
+            self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {
             let damaged = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
             return Err(rusqlite::Error::SqliteFailure(damaged, Some(verdict)));
