@@ -10,6 +10,7 @@ pub mod api;
 pub mod budget;
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod dispatcher;
 pub mod endpoint;
 pub mod event;

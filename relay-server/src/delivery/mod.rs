@@ -1,0 +1,13 @@
+//! The life of a delivery, as decisions: what state there is, what comes after an outcome, who waits and for how long.
+//!
+//! Pure: no tokio, no SQL, no HTTP, no clock. The time and the luck are arguments; the dispatcher brings them and does
+//! what was decided.
+
+pub mod retry;
+pub mod retry_after;
+pub mod state;
+pub mod step;
+
+pub use retry::Retry;
+pub use state::State;
+pub use step::{History, Outcome, Policy, Step, next_step};
