@@ -3,11 +3,17 @@
 //! Pure: no tokio, no SQL, no HTTP, no clock. The time and the luck are arguments; the dispatcher brings them and does
 //! what was decided.
 
+pub mod content;
 pub mod retry;
 pub mod retry_after;
+#[cfg(test)]
+mod sample;
+pub mod selector;
 pub mod state;
 pub mod step;
 
+pub use content::Content;
 pub use retry::Retry;
+pub use selector::{KeyHash, Selector};
 pub use state::State;
 pub use step::{History, Outcome, Policy, Step, next_step};
