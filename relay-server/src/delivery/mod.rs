@@ -3,7 +3,9 @@
 //! Pure: no tokio, no SQL, no HTTP, no clock. The time and the luck are arguments; the dispatcher brings them and does
 //! what was decided.
 
+pub mod breaker;
 pub mod content;
+pub mod pace;
 pub mod retry;
 pub mod retry_after;
 #[cfg(test)]
@@ -12,7 +14,9 @@ pub mod selector;
 pub mod state;
 pub mod step;
 
+pub use breaker::Breaker;
 pub use content::Content;
+pub use pace::{Pace, Rate};
 pub use retry::Retry;
 pub use selector::{KeyHash, Selector};
 pub use state::State;
