@@ -72,6 +72,8 @@ codes! {
     RelayDraining = "relay_draining" 503 No Some(5),
     /// The store does not write.
     StoreUnavailable = "store_unavailable" 503 No Some(10),
+    /// As much waits for the endpoint as may.
+    QueueFull = "queue_full" 503 No Some(30),
     /// The target takes no connection.
     TargetRefused = "target_refused" 502 No Some(5),
     /// The target's name does not resolve.

@@ -9,7 +9,8 @@ use relay_protocol::webhook::Fields;
 use relay_server::endpoint::{Key, Settings};
 use relay_server::event::{Body, Event, Head, Origin};
 use relay_server::store::records::{
-    Acceptance, Attempt, AttemptResult, Lease, NewEndpoint, Next, Settlement,
+    Acceptance, Attempt, AttemptResult, Lease, NewDelivery, NewEndpoint, Next, Room, Settlement,
+    Start,
 };
 use relay_server::store::{Store, StoreError};
 
@@ -24,6 +25,15 @@ fn cpu(name: &str) -> u64 {
     });
     let stat = std::fs::read_to_string(of.expect("the thread").join("schedstat")).unwrap();
     stat.split(' ').next().unwrap().parse().unwrap()
+}
+
+fn live(event: &Arc<Event>, lease: &Lease) -> Acceptance {
+    let (start, order_key, collapse_key) = (Start::Live(lease.token), None, None);
+    let main = NewDelivery { group: lease.group.clone(), start, order_key, collapse_key };
+    let room = Room { events: u64::MAX, bytes: u64::MAX };
+    let (event, deliveries) = (Arc::clone(event), vec![main]);
+    let (keep_body, dedup, note, replay_of) = (true, None, None, None);
+    Acceptance { event, deliveries, keep_body, dedup, room, note, replay_of }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -67,11 +77,7 @@ async fn main() {
         };
         let lease = Lease::new(endpoint, id, Name::main());
         let event = Arc::new(event);
-        while let Err(StoreError::Overloaded) = store.note(Acceptance {
-            event: Arc::clone(&event),
-            lease: lease.clone(),
-            keep_body: true,
-        }) {
+        while let Err(StoreError::Overloaded) = store.note(live(&event, &lease)) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let result = AttemptResult::Answered {
@@ -80,7 +86,7 @@ async fn main() {
             body: Bytes::from_static(b"{\"ok\":true}"),
         };
         let attempt = Attempt { number: 1, started_ms: n as u64, took_ms: 3, result };
-        store.settle(Settlement { lease, attempt, next: Next::Delivered });
+        store.settle(Settlement { lease, attempt: Some(attempt), next: Next::Delivered });
     }
     store.flush().await.unwrap();
     let took = started.elapsed().as_secs_f64();

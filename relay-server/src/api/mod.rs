@@ -84,6 +84,7 @@ impl From<StoreError> for Refused {
                 tracing::warn!(why, "a request of the API met a store that is unavailable");
                 Self::new(Code::StoreUnavailable, "the store is unavailable at the moment")
             }
+            StoreError::QueueFull => Self::new(Code::QueueFull, "the endpoint's queue is full"),
             StoreError::Overloaded => Self::new(Code::RelayOverloaded, "the store cannot keep up"),
             StoreError::Exists(what) => Self::new(Code::Conflict, format!("{what} exists already")),
             StoreError::NotFound(what) => Self::new(Code::NotFound, format!("there is no {what}")),

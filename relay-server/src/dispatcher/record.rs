@@ -13,7 +13,9 @@ use crate::clock::now_ms;
 use crate::endpoint::settings::Capture;
 use crate::event::{Body, Event, Head};
 use crate::ingress::intake::Intake;
-use crate::store::records::{Acceptance, Attempt, AttemptResult, Lease, Next, Settlement};
+use crate::store::records::{
+    Acceptance, Attempt, AttemptResult, Lease, NewDelivery, Next, Room, Settlement, Start,
+};
 use crate::store::{Store, StoreError};
 
 /// How much of an answer's body is kept, in bytes.
@@ -61,7 +63,7 @@ impl Recording {
     /// When the store does not take it.
     pub fn note(&self, event: Event) -> Result<(), StoreError> {
         let (event, lease) = (Arc::new(event), self.lease.clone());
-        self.store.note(Acceptance { event, lease, keep_body: self.capture == Capture::Full })
+        self.store.note(live(event, lease, self.capture == Capture::Full))
     }
 
     /// Notes an event whose body still grows, once it is whole.
@@ -74,7 +76,7 @@ impl Recording {
             };
             let body = if keep_body { kept(body).await } else { body };
             let event = Arc::new(Event { head, body, trailers, held });
-            if let Err(error) = store.note(Acceptance { event, lease, keep_body }) {
+            if let Err(error) = store.note(live(event, lease, keep_body)) {
                 tracing::warn!(%error, "a live event is not recorded");
             }
             Noted::Yes
@@ -125,7 +127,7 @@ impl Recording {
         }
         let took_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let attempt = Attempt { number: 1, started_ms: self.started_ms, took_ms, result };
-        let settlement = Settlement { lease: self.lease.clone(), attempt, next };
+        let settlement = Settlement { lease: self.lease.clone(), attempt: Some(attempt), next };
         let Some(noting) = self.noting.take() else { return self.store.settle(settlement) };
         // The outcome may not overtake the event on the way into the store.
         let store = Arc::clone(&self.store);
@@ -133,7 +135,7 @@ impl Recording {
             match noting.await {
                 Ok(Noted::Yes) => store.settle(settlement),
                 Ok(Noted::Incomplete(head, length)) => {
-                    settle_incomplete(&store, head, length, settlement)
+                    settle_incomplete(&store, head, length, settlement);
                 }
                 Err(error) => tracing::error!(%error, "a live event is not recorded"),
             }
@@ -141,15 +143,23 @@ impl Recording {
     }
 }
 
+/// A live event of one group.
+fn live(event: Arc<Event>, lease: Lease, keep_body: bool) -> Acceptance {
+    let (start, order_key, collapse_key) = (Start::Live(lease.token), None, None);
+    let main = NewDelivery { group: lease.group, start, order_key, collapse_key };
+    let room = Room { events: u64::MAX, bytes: u64::MAX };
+    let (dedup, note, replay_of) = (None, None, None);
+    Acceptance { event, deliveries: vec![main], keep_body, dedup, room, note, replay_of }
+}
+
 /// An answer to a request that never was whole: kept without its body.
 fn settle_incomplete(store: &Store, head: Arc<Head>, length: u64, settlement: Settlement) {
-    if matches!(settlement.attempt.result, AttemptResult::Failed { .. }) {
+    if matches!(&settlement.attempt, Some(Attempt { result: AttemptResult::Failed { .. }, .. })) {
         return;
     }
     let (trailers, held) = (Fields::default(), None);
     let event = Arc::new(Event { head, body: Body::Absent(length), trailers, held });
-    let acceptance = Acceptance { event, lease: settlement.lease.clone(), keep_body: false };
-    match store.note(acceptance) {
+    match store.note(live(event, settlement.lease.clone(), false)) {
         Ok(()) => store.settle(settlement),
         Err(error) => tracing::warn!(%error, "a live event is not recorded"),
     }

@@ -145,7 +145,7 @@ impl Settings {
             let refuse = |why| BadSetting { key: key.clone(), why };
             match KEYS.iter().find(|known| known.name == key) {
                 Some(known) => {
-                    bad.extend((known.set)(&mut settings, value.trim()).err().map(refuse))
+                    bad.extend((known.set)(&mut settings, value.trim()).err().map(refuse));
                 }
                 None => bad.push(refuse(format!("no such setting; there are {}", names()))),
             }

@@ -10,12 +10,13 @@ mod sqlite;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use relay_protocol::id::Name;
+use tokio::sync::{Notify, oneshot};
 
 use crate::endpoint::{Endpoint, EndpointId};
-use records::{Acceptance, NewEndpoint, Settlement, Token};
+use records::{Acceptance, Due, NewEndpoint, Promise, Receipt, Settlement, Token, Want};
 use spool::Spool;
-use sqlite::{Op, Reader, Urgency, Writer};
+use sqlite::{Answer, Op, Reader, Urgency, Writer};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum StoreError {
     /// There is no such thing.
     #[error("no {0}")]
     NotFound(String),
+    /// As much waits for the endpoint as may.
+    #[error("the endpoint's queue is full")]
+    QueueFull,
 }
 
 /// Why a store did not open.
@@ -115,12 +119,54 @@ impl Store {
     /// # Errors
     /// When the store is unavailable or has too much to write.
     pub fn note(&self, acceptance: Acceptance) -> Result<(), StoreError> {
-        self.writer.submit(Op::Accept(acceptance, None), Urgency::Lazy)
+        self.writer.submit(Op::Note(acceptance), Urgency::Lazy)
+    }
+
+    /// Keeps an event; it is durable when this returns.
+    ///
+    /// # Errors
+    /// When the store is unavailable or has too much to write, when the endpoint's queue is full, or when there is no
+    /// such endpoint any more. Nothing is kept then.
+    pub async fn accept(&self, acceptance: Acceptance) -> Result<Receipt, StoreError> {
+        self.ask(|answer| Op::Accept(acceptance, answer), Urgency::Prompt).await
+    }
+
+    /// Promises a live delivery after all; it is durable when this returns.
+    ///
+    /// # Errors
+    /// As with [`accept`](Self::accept); the event is no longer live then, but failed or not there.
+    pub async fn promise(&self, promise: Promise) -> Result<Receipt, StoreError> {
+        self.ask(|answer| Op::Promise(promise, answer), Urgency::Prompt).await
     }
 
     /// Notes how an attempt ended. If it is lost, the lease expires and the event is delivered once more.
     pub fn settle(&self, settlement: Settlement) {
         self.writer.submit_settlement(settlement);
+    }
+
+    /// Puts what is due into the asker's hands.
+    ///
+    /// # Errors
+    /// When the store is unavailable or has too much to write.
+    pub async fn lease(&self, want: Want) -> Result<Due, StoreError> {
+        self.ask(|answer| Op::Lease(want, answer), Urgency::Lazy).await
+    }
+
+    /// Called whenever something in a queue has become due, or will be at a time not known before. One call is kept for
+    /// who is not listening, so none is missed.
+    #[must_use]
+    pub fn due_signal(&self, endpoint: EndpointId, group: &Name) -> Arc<Notify> {
+        self.writer.wakes().of((endpoint, group.clone()))
+    }
+
+    async fn ask<T>(
+        &self,
+        op: impl FnOnce(Answer<T>) -> Op,
+        urgency: Urgency,
+    ) -> Result<T, StoreError> {
+        let (answer, done) = oneshot::channel();
+        self.writer.submit(op(answer), urgency)?;
+        done.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has ended".into())))
     }
 
     /// Every endpoint.
@@ -136,7 +182,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`] when its name or key is taken.
     pub async fn create_endpoint(&self, new: NewEndpoint) -> Result<Endpoint, StoreError> {
-        self.writer.write(move |db| sqlite::endpoints::create(db, new)).await
+        self.writer.write(move |db, _| sqlite::endpoints::create(db, new)).await
     }
 
     /// Deletes an endpoint; its events go bit by bit.
@@ -144,7 +190,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] when there is none.
     pub async fn delete_endpoint(&self, id: EndpointId) -> Result<(), StoreError> {
-        self.writer.write(move |db| sqlite::endpoints::delete(db, id)).await
+        self.writer.write(move |db, books| sqlite::endpoints::delete(db, books, id)).await
     }
 
     /// Every token, revoked ones too.
@@ -160,7 +206,7 @@ impl Store {
     /// # Errors
     /// When the store is unavailable.
     pub async fn create_token(&self, token: Token) -> Result<(), StoreError> {
-        self.writer.write(move |db| sqlite::tokens::create(db, &token)).await
+        self.writer.write(move |db, _| sqlite::tokens::create(db, &token)).await
     }
 
     /// Marks a token as revoked.
@@ -168,7 +214,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] when there is none.
     pub async fn revoke_token(&self, id: String, at_ms: u64) -> Result<(), StoreError> {
-        self.writer.write(move |db| sqlite::tokens::revoke(db, &id, at_ms)).await
+        self.writer.write(move |db, _| sqlite::tokens::revoke(db, &id, at_ms)).await
     }
 
     /// Waits until everything submitted so far is durable.
@@ -176,10 +222,6 @@ impl Store {
     /// # Errors
     /// When the store is unavailable.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        let (done, flushed) = oneshot::channel();
-        self.writer.submit(Op::Flush(done), Urgency::Prompt)?;
-        flushed
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has ended".into())))
+        self.ask(Op::Flush, Urgency::Prompt).await
     }
 }

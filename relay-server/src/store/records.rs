@@ -7,6 +7,7 @@ use bytes::Bytes;
 use relay_protocol::id::{EventId, Name};
 use relay_protocol::webhook::Fields;
 
+use crate::delivery::KeyHash;
 use crate::endpoint::{EndpointId, Key, Settings};
 use crate::event::Event;
 
@@ -90,27 +91,101 @@ pub struct Lease {
     pub event: EventId,
     /// The group that it is delivered to.
     pub group: Name,
+    /// Which replay it is; 0 for the first delivery.
+    pub replay: u32,
     /// Drawn anew for each lease.
     pub token: u64,
 }
 
 impl Lease {
-    /// A fresh lease.
+    /// A fresh lease of an event's first delivery.
     #[must_use]
     pub fn new(endpoint: EndpointId, event: EventId, group: Name) -> Self {
-        Self { endpoint, event, group, token: fastrand::u64(1..=u64::MAX >> 1) }
+        Self { endpoint, event, group, replay: 0, token: fresh_token() }
     }
 }
 
-/// An event to be kept, with its first delivery already in somebody's hands.
+/// A number that no other lease has.
+#[must_use]
+pub fn fresh_token() -> u64 {
+    fastrand::u64(1..=u64::MAX >> 1)
+}
+
+/// An event to be kept, with its deliveries.
 #[derive(Debug)]
 pub struct Acceptance {
     /// The event.
     pub event: Arc<Event>,
-    /// The first delivery.
-    pub lease: Lease,
+    /// One delivery for each group.
+    pub deliveries: Vec<NewDelivery>,
     /// Whether the body is kept.
     pub keep_body: bool,
+    /// What makes it a repeat of another.
+    pub dedup: Option<Dedup>,
+    /// How much may wait for its endpoint.
+    pub room: Room,
+    /// What is worth knowing about it, in words.
+    pub note: Option<String>,
+    /// The event that it was made from, for an edited replay.
+    pub replay_of: Option<EventId>,
+}
+
+/// How much may wait for an endpoint, over all its groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// In deliveries.
+    pub events: u64,
+    /// In body bytes.
+    pub bytes: u64,
+}
+
+/// By what an event is known to be a repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dedup {
+    /// The hash of its key.
+    pub key: KeyHash,
+    /// Until when a second event with this key is a repeat, in milliseconds of the Unix epoch.
+    pub until_ms: u64,
+}
+
+/// The delivery of a new event to one group.
+#[derive(Debug)]
+pub struct NewDelivery {
+    /// The group.
+    pub group: Name,
+    /// How it begins.
+    pub start: Start,
+    /// Events with the same one are delivered one after the other.
+    pub order_key: Option<KeyHash>,
+    /// A newer event with the same one takes its place while nobody has attempted it.
+    pub collapse_key: Option<KeyHash>,
+}
+
+/// How a delivery begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// In the hands of a live caller, who was promised nothing; with the lease's token.
+    Live(u64),
+    /// Promised, and to be attempted at this time, in milliseconds of the Unix epoch, or when its turn comes.
+    Due(u64),
+    /// Promised, and in somebody's hands until this time.
+    Leased {
+        /// The lease's token.
+        token: u64,
+        /// In milliseconds of the Unix epoch.
+        until_ms: u64,
+    },
+    /// Not for this group, for this reason.
+    Filtered(String),
+}
+
+/// What became of an acceptance that is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    /// It is kept, under this sequence number of its endpoint.
+    Kept(u64),
+    /// It is a repeat of this event: kept as such, and not delivered.
+    Repeat(EventId),
 }
 
 /// How an attempt ended, and what follows.
@@ -118,10 +193,23 @@ pub struct Acceptance {
 pub struct Settlement {
     /// By whom.
     pub lease: Lease,
-    /// The attempt.
-    pub attempt: Attempt,
+    /// The attempt; none when there was nobody to attempt it with.
+    pub attempt: Option<Attempt>,
     /// What follows.
     pub next: Next,
+}
+
+/// A live delivery that is promised to the provider after all.
+#[derive(Debug)]
+pub struct Promise {
+    /// Whose.
+    pub lease: Lease,
+    /// The attempt that failed, if one did.
+    pub attempt: Option<Attempt>,
+    /// What follows: a retry, or the same hands until a time.
+    pub next: Next,
+    /// How much may wait for its endpoint.
+    pub room: Room,
 }
 
 /// One try at a target.
@@ -165,4 +253,56 @@ pub enum Next {
     Delivered,
     /// Nothing: the provider was told, and it is its turn.
     Failed,
+    /// Another attempt.
+    Retry {
+        /// When, in milliseconds of the Unix epoch.
+        due_ms: u64,
+        /// How much of the time for retries will be spent then, in milliseconds.
+        spent_ms: u64,
+    },
+    /// The same hands go on until this time.
+    Held(u64),
+    /// No other attempt by itself, for this reason.
+    Dead(&'static str),
+}
+
+/// Which deliveries of a group are asked for.
+#[derive(Debug, Clone)]
+pub struct Want {
+    /// Of this endpoint.
+    pub endpoint: EndpointId,
+    /// Of this group.
+    pub group: Name,
+    /// Now, in milliseconds of the Unix epoch.
+    pub now_ms: u64,
+    /// Until when the leases hold.
+    pub until_ms: u64,
+    /// How many at the most.
+    pub most: usize,
+    /// Events that came before this time are put aside as expired.
+    pub not_before_ms: u64,
+}
+
+/// What is due.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// In the asker's hands now.
+    pub leased: Vec<Leased>,
+    /// When to ask again if nothing changes, in milliseconds of the Unix epoch.
+    pub next_ms: Option<u64>,
+}
+
+/// A delivery that is to be attempted.
+#[derive(Debug)]
+pub struct Leased {
+    /// The right to settle it.
+    pub lease: Lease,
+    /// Its event, whole.
+    pub event: Event,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// How much of the time for retries is spent, in milliseconds.
+    pub spent_ms: u64,
+    /// Whether an earlier attempt may have been answered unheard.
+    pub resent: bool,
 }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::super::StoreError;
 use super::super::records::NewEndpoint;
+use super::books::Books;
 use super::is_conflict;
 use crate::endpoint::{Endpoint, EndpointId, Key, Settings};
 
@@ -44,8 +45,12 @@ pub(in super::super) fn create(
 
 pub(in super::super) fn delete(
     connection: &Connection,
+    books: &mut Books,
     id: EndpointId,
 ) -> rusqlite::Result<Result<(), StoreError>> {
+    books.forget(id);
+    connection.execute("DELETE FROM counts WHERE endpoint = ?1", [id.0])?;
+    connection.execute("DELETE FROM old_keys WHERE endpoint = ?1", [id.0])?;
     let deleted = connection.execute("DELETE FROM endpoints WHERE id = ?1", [id.0])?;
     Ok(if deleted == 1 { Ok(()) } else { Err(StoreError::NotFound("such endpoint".into())) })
 }

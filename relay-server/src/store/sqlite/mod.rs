@@ -1,13 +1,20 @@
 //! The embedded engine: SQLite in WAL mode, one writer thread, a few readers.
 
+mod batch;
+mod books;
 pub(super) mod endpoints;
-mod events;
+mod insert;
+mod lease;
 mod open;
 mod reader;
+mod row;
 mod schema;
+mod settle;
+mod task;
 pub(super) mod tokens;
 mod writer;
 
+pub(super) use batch::Answer;
 pub(super) use open::{create, open};
 pub(super) use reader::Reader;
 pub(super) use writer::{Op, Urgency, Writer};

@@ -86,7 +86,7 @@ pub(in super::super) fn open(
         tracing::info!(swept, "spool files without an event were deleted");
     }
     let reader = Reader::new(path.clone());
-    let writer = Writer::start(connection, path, lock).map_err(broken)?;
+    let writer = Writer::start(connection, path, lock, Arc::clone(spool)).map_err(broken)?;
     Ok((writer, reader, instance))
 }
 
@@ -125,7 +125,7 @@ fn refuse_network(data: &Path) -> Result<(), OpenError> {
 
 fn sweep(connection: &Connection, spool: &Spool) -> Result<usize, OpenError> {
     let wanted = |event: relay_protocol::id::EventId| {
-        let sql = "SELECT 1 FROM events WHERE id = ?1 AND body_kept = 'spool' LIMIT 1";
+        let sql = "SELECT 1 FROM events WHERE body_kept = 'spool' AND id = ?1 LIMIT 1";
         let found = connection.query_row(sql, [event.as_bytes()], |_| Ok(())).optional();
         // What cannot be looked up is not deleted.
         !matches!(found, Ok(None))

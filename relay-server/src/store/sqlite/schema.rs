@@ -1,98 +1,15 @@
 //! The tables, and how an older store becomes a newer one. A migration, once released, is never changed.
+//!
+//! An event is three rows: what lists show (`events`), what it carries (`payloads`) and how it goes (`deliveries`), so
+//! that lists and scans never touch bodies. Ids sort by time, and every table is led by the endpoint.
+//!
+//! A delivery's row holds its last attempt; `attempts` holds those that were followed by another. So an event that is
+//! answered at once, which is what happens to most, is three inserts at the ends of three trees.
 
 use rusqlite::{Connection, Transaction};
 
 /// Each step takes the store from version `index` to `index + 1`.
-const MIGRATIONS: &[&str] = &[V1];
-
-/// An event is three rows: what lists show (`events`), what it carries (`payloads`) and how it goes (`deliveries`), so
-/// that lists and scans never touch bodies. Ids sort by time, and every table is led by the endpoint.
-///
-/// A delivery's row holds its last attempt; `attempts` holds those that were followed by another. So an event that is
-/// answered at once, which is what happens to most, is three inserts at the ends of three trees.
-const V1: &str = "
-CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-
-CREATE TABLE endpoints(
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE,
-    key TEXT NOT NULL UNIQUE,
-    signing_secret TEXT NOT NULL,
-    settings TEXT NOT NULL,
-    last_seq INTEGER NOT NULL DEFAULT 0,
-    created_ms INTEGER NOT NULL
-) STRICT;
-
-CREATE TABLE tokens(
-    id TEXT PRIMARY KEY,
-    hash BLOB NOT NULL,
-    scopes TEXT NOT NULL,
-    endpoints TEXT,
-    created_ms INTEGER NOT NULL,
-    expires_ms INTEGER,
-    revoked_ms INTEGER
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE payloads(
-    n INTEGER PRIMARY KEY,
-    fields BLOB NOT NULL,
-    trailers BLOB,
-    body BLOB
-) STRICT;
-
-CREATE TABLE events(
-    endpoint INTEGER NOT NULL,
-    id BLOB NOT NULL,
-    seq INTEGER NOT NULL,
-    payload INTEGER NOT NULL,
-    method TEXT NOT NULL,
-    path BLOB NOT NULL,
-    remote TEXT NOT NULL,
-    https INTEGER NOT NULL,
-    version TEXT NOT NULL,
-    body_len INTEGER NOT NULL,
-    body_kept TEXT NOT NULL,
-    PRIMARY KEY(endpoint, id)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE deliveries(
-    endpoint INTEGER NOT NULL,
-    event BLOB NOT NULL,
-    grp TEXT NOT NULL,
-    replay INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    attempts INTEGER NOT NULL,
-    due_ms INTEGER,
-    lease INTEGER,
-    lease_until_ms INTEGER,
-    started_ms INTEGER,
-    took_ms INTEGER,
-    status INTEGER,
-    code TEXT,
-    detail TEXT,
-    fields BLOB,
-    body BLOB,
-    PRIMARY KEY(endpoint, event, grp, replay)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX deliveries_by_state ON deliveries(endpoint, state, event) WHERE state <> 'delivered';
-CREATE INDEX deliveries_due ON deliveries(endpoint, grp, due_ms) WHERE due_ms IS NOT NULL;
-
-CREATE TABLE attempts(
-    endpoint INTEGER NOT NULL,
-    event BLOB NOT NULL,
-    grp TEXT NOT NULL,
-    replay INTEGER NOT NULL,
-    number INTEGER NOT NULL,
-    started_ms INTEGER NOT NULL,
-    took_ms INTEGER NOT NULL,
-    status INTEGER,
-    code TEXT,
-    detail TEXT,
-    fields BLOB,
-    body BLOB,
-    PRIMARY KEY(endpoint, event, grp, replay, number)
-) STRICT, WITHOUT ROWID;
-";
+const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
 
 /// The schema version this program speaks.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -104,8 +21,12 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// Brings a store up to [`VERSION`], each step in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    migrate_to(connection, MIGRATIONS.len())
+}
+
+fn migrate_to(connection: &mut Connection, version_wanted: usize) -> rusqlite::Result<()> {
     let from = usize::try_from(version(connection)?).unwrap_or(usize::MAX);
-    for (step, sql) in MIGRATIONS.iter().enumerate().skip(from) {
+    for (step, sql) in MIGRATIONS.iter().enumerate().take(version_wanted).skip(from) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(sql)?;
         set_version(&transaction, step as i64 + 1)?;
@@ -116,4 +37,47 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 
 fn set_version(transaction: &Transaction<'_>, version: i64) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "user_version", version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows as version 1 wrote them.
+    const OLD: &str = "
+        INSERT INTO endpoints(id, name, key, signing_secret, settings, last_seq, created_ms)
+            VALUES(1, 'a', 'a-key', 's', '{}', 2, 5);
+        INSERT INTO payloads VALUES(1, x'', NULL, x'6869'), (2, x'', NULL, x'');
+        INSERT INTO events VALUES
+            (1, x'01', 1, 1, 'POST', x'2f', '127.0.0.1', 0, '1.1', 2, 'row'),
+            (1, x'02', 2, 2, 'POST', x'2f', '127.0.0.1', 0, '1.1', 0, 'row');
+        INSERT INTO deliveries(endpoint, event, grp, replay, state, attempts, started_ms, took_ms, status) VALUES
+            (1, x'01', 'main', 0, 'delivered', 1, 7, 1, 200);
+        INSERT INTO deliveries(endpoint, event, grp, replay, state, attempts, lease) VALUES
+            (1, x'02', 'main', 0, 'delivering', 0, 99);";
+
+    #[test]
+    fn an_older_store_keeps_its_data() {
+        let mut db = Connection::open_in_memory().unwrap();
+        migrate_to(&mut db, 1).unwrap();
+        db.execute_batch(OLD).unwrap();
+        migrate(&mut db).unwrap();
+        assert_eq!(version(&db).unwrap(), VERSION);
+        let states: Vec<(String, i64, i64)> = db
+            .prepare("SELECT state, n, bytes FROM counts ORDER BY state")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        assert_eq!(states, [("delivered".into(), 1, 2), ("live".into(), 1, 0)]);
+        let body: Vec<u8> = db
+            .query_row(
+                "SELECT body FROM payloads JOIN events ON payload = n WHERE seq = 1",
+                [],
+                |r| r.get(0),
+            )
+            .unwrap();
+        assert_eq!(body, b"hi");
+    }
 }

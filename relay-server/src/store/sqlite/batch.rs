@@ -1,0 +1,124 @@
+//! Events that are to be written, and those that are kept back a moment.
+//!
+//! An event that nobody waits for is kept back: its outcome is mostly there soon, and then it is written once, as it
+//! ended.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use relay_protocol::id::EventId;
+use tokio::sync::oneshot;
+
+use super::super::StoreError;
+use super::super::records::{
+    Acceptance, Attempt, Lease, Next, Promise, Receipt, Room, Settlement, Start,
+};
+
+/// How long an event is kept back for its outcome.
+const KEPT_BACK_MAX: Duration = Duration::from_millis(250);
+
+/// Whoever waits for something to be durable.
+pub(in super::super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// An event that is not written yet.
+pub(super) struct Fresh {
+    pub(super) acceptance: Acceptance,
+    /// How its live delivery has ended meanwhile, if it has.
+    pub(super) settled: Option<Settled>,
+    /// Who waits for it.
+    pub(super) answer: Option<Answer<Receipt>>,
+}
+
+/// How a delivery ended before it was written.
+pub(super) struct Settled {
+    pub(super) attempt: Option<Attempt>,
+    pub(super) next: Next,
+    /// How much may wait, when it is promised.
+    pub(super) room: Option<Room>,
+}
+
+impl Fresh {
+    fn is_of(&self, lease: &Lease) -> bool {
+        self.acceptance.deliveries.iter().any(|delivery| {
+            delivery.group == lease.group && delivery.start == Start::Live(lease.token)
+        })
+    }
+}
+
+/// The events that are to be written.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// To be written now, in this order.
+    ready: Vec<Fresh>,
+    /// Kept back for their outcome.
+    kept_back: HashMap<EventId, Fresh>,
+    /// When each of them came, the oldest first; some may be written by now.
+    since: VecDeque<(Instant, EventId)>,
+}
+
+impl Batch {
+    /// Takes an event that somebody waits for.
+    pub(super) fn accept(&mut self, acceptance: Acceptance, answer: Answer<Receipt>) {
+        self.ready.push(Fresh { acceptance, settled: None, answer: Some(answer) });
+    }
+
+    /// Takes an event that nobody waits for.
+    pub(super) fn keep_back(&mut self, acceptance: Acceptance, now: Instant) {
+        let id = acceptance.event.head.id;
+        self.since.push_back((now, id));
+        self.kept_back.insert(id, Fresh { acceptance, settled: None, answer: None });
+    }
+
+    /// Settles an event that is kept back; gives the settlement back when it is about another.
+    pub(super) fn settle(&mut self, settlement: Settlement) -> Option<Settlement> {
+        let Some(mut fresh) = self.take(&settlement.lease) else { return Some(settlement) };
+        let Settlement { attempt, next, .. } = settlement;
+        fresh.settled = Some(Settled { attempt, next, room: None });
+        self.ready.push(fresh);
+        None
+    }
+
+    /// Promises an event that is kept back; gives the promise back when it is about another.
+    pub(super) fn promise(
+        &mut self,
+        promise: Promise,
+        answer: Answer<Receipt>,
+    ) -> Option<(Promise, Answer<Receipt>)> {
+        let Some(mut fresh) = self.take(&promise.lease) else { return Some((promise, answer)) };
+        let Promise { attempt, next, room, .. } = promise;
+        fresh.settled = Some(Settled { attempt, next, room: Some(room) });
+        fresh.answer = Some(answer);
+        self.ready.push(fresh);
+        None
+    }
+
+    /// Lets go what was kept back until now, for all events or for those that waited long enough.
+    pub(super) fn let_go(&mut self, all: bool, now: Instant) {
+        while let Some((since, id)) = self.since.front()
+            && (all || *since + KEPT_BACK_MAX <= now || !self.kept_back.contains_key(id))
+        {
+            self.ready.extend(self.kept_back.remove(id));
+            self.since.pop_front();
+        }
+    }
+
+    /// Whether there is something to write now.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// What is to be written now.
+    pub(super) fn take_ready(&mut self) -> Vec<Fresh> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// When the oldest event that is kept back is to be let go.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.since.front().map(|(since, _)| *since + KEPT_BACK_MAX)
+    }
+
+    fn take(&mut self, lease: &Lease) -> Option<Fresh> {
+        let fresh = self.kept_back.get(&lease.event)?;
+        if fresh.is_of(lease) { self.kept_back.remove(&lease.event) } else { None }
+    }
+}

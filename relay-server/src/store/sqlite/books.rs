@@ -1,0 +1,182 @@
+//! What the writer knows by heart: sequence numbers, how many deliveries are in each state, and whom to wake.
+//!
+//! Changes are gathered while a transaction is open and written once at its end. After a failure everything is read anew.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use relay_protocol::id::Name;
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::Notify;
+
+use super::super::records::Room;
+use crate::delivery::State;
+use crate::endpoint::EndpointId;
+
+/// The queue of one group of one endpoint.
+pub(in super::super) type QueueOf = (EndpointId, Name);
+
+/// Tells whoever works on a queue that something has become due.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Wakes(Arc<DashMap<QueueOf, Arc<Notify>>>);
+
+impl Wakes {
+    /// The signal of a queue. It keeps one call for who is not listening yet, so none is missed.
+    pub(in super::super) fn of(&self, queue: QueueOf) -> Arc<Notify> {
+        Arc::clone(&self.0.entry(queue).or_default())
+    }
+
+    fn wake(&self, queue: &QueueOf) {
+        if let Some(signal) = self.0.get(queue) {
+            signal.notify_one();
+        }
+    }
+}
+
+/// Deliveries and the bytes of their bodies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Tally {
+    n: i64,
+    bytes: i64,
+}
+
+impl Tally {
+    fn add(&mut self, n: i64, bytes: i64) {
+        self.n += n;
+        self.bytes += bytes;
+    }
+}
+
+/// The writer's books.
+#[derive(Debug)]
+pub(in super::super) struct Books {
+    /// The last sequence number of each endpoint in this transaction; none for one that was deleted.
+    seqs: HashMap<EndpointId, Option<i64>>,
+    pub(super) next_payload: i64,
+    /// What has changed in this transaction.
+    changes: HashMap<(EndpointId, Name, State), Tally>,
+    /// What waits for each endpoint, over all its groups.
+    waiting: HashMap<EndpointId, Tally>,
+    /// The queues in which something has become due in this transaction.
+    due: HashSet<QueueOf>,
+    wakes: Wakes,
+}
+
+impl Books {
+    pub(super) fn read(connection: &Connection, wakes: Wakes) -> rusqlite::Result<Self> {
+        let sql = "SELECT coalesce(max(n), 0) + 1 FROM payloads";
+        let next_payload = connection.query_row(sql, [], |row| row.get(0))?;
+        let mut waiting: HashMap<EndpointId, Tally> = HashMap::new();
+        let sql = "SELECT endpoint, n, bytes FROM counts WHERE state IN ('pending', 'delivering')";
+        let mut select = connection.prepare(sql)?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            waiting.entry(EndpointId(row.get(0)?)).or_default().add(row.get(1)?, row.get(2)?);
+        }
+        let (seqs, changes, due) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Ok(Self { seqs, next_payload, changes, waiting, due, wakes })
+    }
+
+    /// The next sequence number of an endpoint; none for one that was deleted.
+    pub(super) fn next_seq(
+        &mut self,
+        connection: &Connection,
+        endpoint: EndpointId,
+    ) -> rusqlite::Result<Option<i64>> {
+        let last = match self.seqs.get_mut(&endpoint) {
+            Some(last) => last,
+            None => self.seqs.entry(endpoint).or_insert(last_seq(connection, endpoint)?),
+        };
+        if let Some(last) = last {
+            *last += 1;
+        }
+        Ok(*last)
+    }
+
+    /// Whether this much more may wait for an endpoint.
+    pub(super) fn has_room(&self, endpoint: EndpointId, room: Room, n: u64, bytes: u64) -> bool {
+        let waiting = self.waiting.get(&endpoint).copied().unwrap_or_default();
+        let fits = |there: i64, more: u64, most: u64| {
+            u64::try_from(there).unwrap_or(0).saturating_add(more) <= most
+        };
+        // A body larger than all the room is let into an empty queue: it could never come otherwise.
+        let fits_bytes = waiting.n == 0 || fits(waiting.bytes, bytes, room.bytes);
+        fits(waiting.n, n, room.events) && fits_bytes
+    }
+
+    /// A delivery has come into a state.
+    pub(super) fn enters(&mut self, endpoint: EndpointId, group: &Name, state: State, size: i64) {
+        self.count(endpoint, group, state, 1, size);
+    }
+
+    /// A delivery has gone from one state into another.
+    pub(super) fn moves(
+        &mut self,
+        (endpoint, group): (EndpointId, &Name),
+        from: State,
+        to: State,
+        size: i64,
+    ) {
+        if from != to {
+            self.count(endpoint, group, from, -1, -size);
+            self.count(endpoint, group, to, 1, size);
+        }
+    }
+
+    /// Something in this queue is due, or will be at a time that was not known before.
+    pub(super) fn is_due(&mut self, endpoint: EndpointId, group: &Name) {
+        self.due.insert((endpoint, group.clone()));
+    }
+
+    /// Forgets an endpoint that was deleted.
+    pub(super) fn forget(&mut self, endpoint: EndpointId) {
+        self.seqs.insert(endpoint, None);
+        self.waiting.remove(&endpoint);
+        self.changes.retain(|(changed, ..), _| *changed != endpoint);
+    }
+
+    /// Writes what has changed; last in a transaction.
+    pub(super) fn keep(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let sql = "UPDATE endpoints SET last_seq = ?2 WHERE id = ?1";
+        let mut update = connection.prepare_cached(sql)?;
+        for (endpoint, last) in self.seqs.drain() {
+            if let Some(last) = last {
+                update.execute(params![endpoint.0, last])?;
+            }
+        }
+        let sql = "INSERT INTO counts(endpoint, grp, state, n, bytes) VALUES(?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT(endpoint, grp, state) DO UPDATE SET n = n + excluded.n, bytes = bytes + excluded.bytes";
+        let mut upsert = connection.prepare_cached(sql)?;
+        for ((endpoint, group, state), tally) in self.changes.drain() {
+            if tally != Tally::default() {
+                let (group, state) = (group.as_str(), state.as_str());
+                upsert.execute(params![endpoint.0, group, state, tally.n, tally.bytes])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes whoever waits for what this transaction made due; after its commit.
+    pub(super) fn wake(&mut self) {
+        for queue in self.due.drain() {
+            self.wakes.wake(&queue);
+        }
+    }
+
+    pub(super) fn wakes(&self) -> Wakes {
+        self.wakes.clone()
+    }
+
+    fn count(&mut self, endpoint: EndpointId, group: &Name, state: State, n: i64, bytes: i64) {
+        self.changes.entry((endpoint, group.clone(), state)).or_default().add(n, bytes);
+        if matches!(state, State::Pending | State::Delivering) {
+            self.waiting.entry(endpoint).or_default().add(n, bytes);
+        }
+    }
+}
+
+fn last_seq(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<Option<i64>> {
+    let mut select = connection.prepare_cached("SELECT last_seq FROM endpoints WHERE id = ?1")?;
+    select.query_row([endpoint.0], |row| row.get(0)).optional()
+}

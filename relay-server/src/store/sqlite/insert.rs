@@ -1,0 +1,277 @@
+//! Writes new events: numbers them, finds repeats, sees whose turn it is, and inserts their rows table by table.
+
+use relay_protocol::id::{EventId, Name};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::super::StoreError;
+use super::super::records::{Acceptance, Dedup, NewDelivery, Receipt, Start};
+use super::batch::{Answer, Fresh, Settled};
+use super::books::Books;
+use super::row::{DeliveryRow, Landing};
+use crate::delivery::State;
+use crate::endpoint::EndpointId;
+use crate::event::Body;
+
+/// Why a delivery that could not wait with the others is dead.
+const QUEUE_FULL: &str = "queue_full";
+
+/// Who is to be told what.
+pub(super) type Told = (Answer<Receipt>, Result<Receipt, StoreError>);
+
+/// Writes these events; gives back who is to be told what once they are durable.
+pub(super) fn write(
+    connection: &Connection,
+    books: &mut Books,
+    ready: Vec<Fresh>,
+) -> rusqlite::Result<Vec<Told>> {
+    let mut told = Vec::new();
+    for mut fresh in ready {
+        let answer = fresh.answer.take();
+        let verdict = insert(connection, books, &fresh)?;
+        if let Some(answer) = answer {
+            told.push((answer, verdict));
+        }
+    }
+    Ok(told)
+}
+
+fn insert(
+    connection: &Connection,
+    books: &mut Books,
+    fresh: &Fresh,
+) -> rusqlite::Result<Result<Receipt, StoreError>> {
+    let Fresh { acceptance, settled, .. } = fresh;
+    let endpoint = acceptance.event.head.endpoint;
+    let first = match &acceptance.dedup {
+        Some(dedup) => repeat_of(connection, endpoint, dedup)?,
+        None => None,
+    };
+    let (n, bytes) = if first.is_none() { promised(acceptance) } else { (0, 0) };
+    let has_room = books.has_room(endpoint, acceptance.room, n, bytes);
+    // Nobody waits for what a live caller set off beside its own delivery: that is kept, and says why it does not go on.
+    if settled.is_none() && !has_room && !is_live(acceptance) {
+        return Ok(Err(StoreError::QueueFull));
+    }
+    let Some(seq) = books.next_seq(connection, endpoint)? else {
+        return Ok(Err(StoreError::NotFound("such endpoint".into())));
+    };
+    insert_payload(connection, books.next_payload, acceptance)?;
+    insert_event(connection, acceptance, seq, books.next_payload)?;
+    books.next_payload += 1;
+    if let Some(first) = first {
+        insert_repeat(connection, books, acceptance, first)?;
+        return Ok(Ok(Receipt::Repeat(first)));
+    }
+    if let Some(dedup) = &acceptance.dedup {
+        keep_first(connection, acceptance, dedup)?;
+    }
+    let mut verdict = Ok(Receipt::Kept(seq.unsigned_abs()));
+    for delivery in &acceptance.deliveries {
+        let row = begin(connection, books, acceptance, delivery, settled.as_ref(), has_room)?;
+        if row.code == Some(QUEUE_FULL) && settled.is_some() {
+            verdict = Err(StoreError::QueueFull);
+        }
+        row.insert(connection)?;
+        books.enters(endpoint, row.group, row.state, row.size);
+        if row.due_ms.is_some() {
+            books.is_due(endpoint, row.group);
+        }
+    }
+    Ok(verdict)
+}
+
+/// How many deliveries are promised with an event, and how many bytes they keep waiting.
+fn promised(acceptance: &Acceptance) -> (u64, u64) {
+    let waits = |d: &&NewDelivery| matches!(d.start, Start::Due(_) | Start::Leased { .. });
+    let n = acceptance.deliveries.iter().filter(waits).count() as u64;
+    (n, n * acceptance.event.body.len())
+}
+
+fn is_live(acceptance: &Acceptance) -> bool {
+    acceptance.deliveries.iter().any(|delivery| matches!(delivery.start, Start::Live(_)))
+}
+
+/// The row with which a delivery begins.
+fn begin<'a>(
+    connection: &Connection,
+    books: &mut Books,
+    acceptance: &'a Acceptance,
+    delivery: &'a NewDelivery,
+    settled: Option<&'a Settled>,
+    has_room: bool,
+) -> rusqlite::Result<DeliveryRow<'a>> {
+    let head = &acceptance.event.head;
+    let size = i64::try_from(acceptance.event.body.len()).unwrap_or(i64::MAX);
+    let mut row = DeliveryRow::new(head.endpoint, head.id, &delivery.group, size);
+    match (&delivery.start, settled) {
+        (Start::Live(token), None) => {
+            (row.state, row.lease) = (State::Live, Some(*token));
+        }
+        (Start::Live(token), Some(Settled { attempt, next, room })) => {
+            let no_room = |room| !books.has_room(head.endpoint, room, 1, size.unsigned_abs());
+            row.set_last(attempt.as_ref());
+            match room {
+                Some(room) if no_room(*room) => row.fail(State::Failed, QUEUE_FULL),
+                _ => row.land(&Landing::of(next), *token),
+            }
+        }
+        (Start::Due(due_ms), _) => {
+            collapse_older(connection, books, head.endpoint, delivery, head.id)?;
+            row.okey = delivery.order_key;
+            row.ckey = delivery.collapse_key;
+            if has_room {
+                row.state = State::Pending;
+                let free = is_turn(connection, head.endpoint, delivery)?;
+                row.due_ms = free.then_some(*due_ms);
+            } else {
+                row.fail(State::Dead, QUEUE_FULL);
+            }
+        }
+        (Start::Leased { token, until_ms }, _) => {
+            (row.state, row.lease, row.due_ms) = (State::Delivering, Some(*token), Some(*until_ms));
+            row.okey = delivery.order_key;
+        }
+        (Start::Filtered(why), _) => {
+            (row.state, row.code, row.detail) =
+                (State::Filtered, Some("filtered"), Some(why.as_str()));
+        }
+    }
+    Ok(row)
+}
+
+/// Whether nothing of the same key is under way or waits before it.
+fn is_turn(
+    connection: &Connection,
+    endpoint: EndpointId,
+    delivery: &NewDelivery,
+) -> rusqlite::Result<bool> {
+    let Some(key) = delivery.order_key else { return Ok(true) };
+    let sql = "SELECT 1 FROM deliveries WHERE endpoint = ?1 AND grp = ?2 AND okey = ?3 LIMIT 1";
+    let mut select = connection.prepare_cached(sql)?;
+    Ok(!select.exists(params![endpoint.0, delivery.group.as_str(), &key.0[..]])?)
+}
+
+/// Puts aside the older events of the same key that nobody has attempted.
+fn collapse_older(
+    connection: &Connection,
+    books: &mut Books,
+    endpoint: EndpointId,
+    delivery: &NewDelivery,
+    newer: EventId,
+) -> rusqlite::Result<()> {
+    let Some(key) = delivery.collapse_key else { return Ok(()) };
+    let sql =
+        "UPDATE deliveries SET state = 'collapsed', code = 'collapsed', detail = ?4, due_ms = NULL, ckey = NULL
+         WHERE endpoint = ?1 AND grp = ?2 AND ckey = ?3 RETURNING size";
+    let mut update = connection.prepare_cached(sql)?;
+    let by = format!("{newer} took its place");
+    let group = &delivery.group;
+    let mut rows = update.query(params![endpoint.0, group.as_str(), &key.0[..], by])?;
+    while let Some(row) = rows.next()? {
+        books.moves((endpoint, group), State::Pending, State::Collapsed, row.get(0)?);
+    }
+    Ok(())
+}
+
+/// The first event with this key, if one of this key is a repeat now.
+fn repeat_of(
+    connection: &Connection,
+    endpoint: EndpointId,
+    dedup: &Dedup,
+) -> rusqlite::Result<Option<EventId>> {
+    let sql = "SELECT dedup.event FROM dedup JOIN deliveries USING(endpoint, event)
+         WHERE endpoint = ?1 AND key = ?2 AND dedup.until_ms > ?3 AND grp = 'main' AND replay = 0
+             AND state IN ('live', 'pending', 'delivering', 'delivered')";
+    let mut select = connection.prepare_cached(sql)?;
+    let now_ms = crate::clock::now_ms() as i64;
+    let found = select
+        .query_row(params![endpoint.0, &dedup.key.0[..], now_ms], |row| row.get::<_, [u8; 16]>(0));
+    Ok(found.optional()?.map(EventId::from_bytes))
+}
+
+fn keep_first(
+    connection: &Connection,
+    acceptance: &Acceptance,
+    dedup: &Dedup,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO dedup(endpoint, key, event, until_ms) VALUES(?1, ?2, ?3, ?4)";
+    let head = &acceptance.event.head;
+    let (key, id) = (&dedup.key.0[..], head.id.as_bytes());
+    connection.prepare_cached(sql)?.execute(params![
+        head.endpoint.0,
+        key,
+        id,
+        dedup.until_ms as i64
+    ])?;
+    Ok(())
+}
+
+fn insert_repeat(
+    connection: &Connection,
+    books: &mut Books,
+    acceptance: &Acceptance,
+    first: EventId,
+) -> rusqlite::Result<()> {
+    let head = &acceptance.event.head;
+    let (group, detail) = (Name::main(), format!("a repeat of {first}"));
+    let size = i64::try_from(acceptance.event.body.len()).unwrap_or(i64::MAX);
+    let mut row = DeliveryRow::new(head.endpoint, head.id, &group, size);
+    (row.state, row.code, row.detail) =
+        (State::Duplicate, Some("duplicate"), Some(detail.as_str()));
+    row.insert(connection)?;
+    books.enters(head.endpoint, &group, State::Duplicate, size);
+    Ok(())
+}
+
+fn insert_payload(
+    connection: &Connection,
+    n: i64,
+    acceptance: &Acceptance,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO payloads(n, fields, trailers, body) VALUES(?1, ?2, ?3, ?4)";
+    let Acceptance { event, keep_body, .. } = acceptance;
+    let body = match &event.body {
+        Body::Memory(bytes) if *keep_body => Some(&bytes[..]),
+        Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => None,
+    };
+    let trailers = (!event.trailers.is_empty()).then(|| &event.trailers.encoded()[..]);
+    let fields = &event.head.fields.encoded()[..];
+    connection.prepare_cached(sql)?.execute(params![n, fields, trailers, body])?;
+    Ok(())
+}
+
+fn insert_event(
+    connection: &Connection,
+    acceptance: &Acceptance,
+    seq: i64,
+    payload: i64,
+) -> rusqlite::Result<()> {
+    let Acceptance { event, keep_body, note, replay_of, .. } = acceptance;
+    let head = &event.head;
+    let kept = match &event.body {
+        Body::Memory(_) if *keep_body => "row",
+        Body::Spooled(_) if *keep_body => "spool",
+        Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => "none",
+    };
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO events(endpoint, id, seq, payload, method, path, remote, https, version, body_len, body_kept,
+             note, replay_of)
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?;
+    insert.execute(params![
+        head.endpoint.0,
+        head.id.as_bytes(),
+        seq,
+        payload,
+        std::str::from_utf8(&head.method).unwrap_or("?"),
+        &head.path[..],
+        head.origin.remote.to_string(),
+        head.origin.https,
+        head.origin.version,
+        event.body.len() as i64,
+        kept,
+        note,
+        replay_of.as_ref().map(|id| &id.as_bytes()[..]),
+    ])?;
+    Ok(())
+}

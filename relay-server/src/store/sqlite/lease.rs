@@ -1,0 +1,214 @@
+//! Puts what is due into somebody's hands, whole: head, body, and how often it was tried.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use relay_protocol::id::{EventId, Name};
+use relay_protocol::webhook::Fields;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+
+use super::super::records::{Due, Lease, Leased, Want, fresh_token};
+use super::super::spool::Spool;
+use super::books::Books;
+use super::settle::next_turn;
+use crate::delivery::State;
+use crate::endpoint::EndpointId;
+use crate::event::{Body, Event, Head, Origin};
+
+/// The most body bytes that one answer brings: what the asker holds in memory at once.
+const BYTES_MAX: usize = 4 << 20;
+
+/// The most deliveries that are put aside as expired in one go, so that nobody waits long behind it.
+const EXPIRED_MAX: usize = 200;
+
+/// Leases what is due, the longest due first.
+pub(super) fn lease(
+    connection: &Connection,
+    books: &mut Books,
+    spool: &Arc<Spool>,
+    want: &Want,
+) -> rusqlite::Result<Due> {
+    let mut due = Due::default();
+    let (mut bytes, mut expired) = (0, 0);
+    while due.leased.len() < want.most && bytes < BYTES_MAX && expired < EXPIRED_MAX {
+        let Some(row) = first_due(connection, want)? else { break };
+        if row.event.unix_ms() < want.not_before_ms && row.state == State::Pending {
+            put_aside(connection, books, want, &row)?;
+            expired += 1;
+            continue;
+        }
+        let leased = take(connection, books, spool, want, &row)?;
+        if let Body::Memory(body) = &leased.event.body {
+            bytes += body.len();
+        }
+        due.leased.push(leased);
+    }
+    due.next_ms = next_due(connection, want)?;
+    Ok(due)
+}
+
+/// Takes everything out of the hands that held it before a restart. What nobody was promised is over; the rest is due.
+pub(super) fn take_over(connection: &Connection, books: &mut Books) -> rusqlite::Result<()> {
+    let now_ms = crate::clock::now_ms() as i64;
+    connection.execute(
+        "UPDATE deliveries SET due_ms = ?1 WHERE lease IS NOT NULL AND state = 'delivering'",
+        [now_ms],
+    )?;
+    let mut update = connection.prepare(
+        "UPDATE deliveries SET state = 'failed', lease = NULL, code = 'link_lost',
+             detail = 'the relay stopped before the answer came'
+         WHERE lease IS NOT NULL AND state = 'live' RETURNING endpoint, grp, size",
+    )?;
+    let mut rows = update.query([])?;
+    while let Some(row) = rows.next()? {
+        let (endpoint, group) = (EndpointId(row.get(0)?), row.get::<_, String>(1)?);
+        let group: Name = group.parse().unwrap_or_else(|_| Name::main());
+        books.moves((endpoint, &group), State::Live, State::Failed, row.get(2)?);
+    }
+    Ok(())
+}
+
+/// A delivery that is due.
+struct DueRow {
+    event: EventId,
+    replay: u32,
+    state: State,
+    size: i64,
+    attempts: u32,
+    spent_ms: u64,
+    okey: Option<Vec<u8>>,
+    code: Option<String>,
+}
+
+fn first_due(connection: &Connection, want: &Want) -> rusqlite::Result<Option<DueRow>> {
+    let mut select = connection.prepare_cached(
+        "SELECT event, replay, state, size, attempts, spent_ms, okey, code FROM deliveries
+         WHERE endpoint = ?1 AND grp = ?2 AND due_ms IS NOT NULL AND due_ms <= ?3 ORDER BY due_ms LIMIT 1",
+    )?;
+    let read = |row: &Row<'_>| {
+        let state: String = row.get(2)?;
+        Ok(DueRow {
+            event: EventId::from_bytes(row.get(0)?),
+            replay: row.get(1)?,
+            state: State::parse(&state).unwrap_or(State::Pending),
+            size: row.get(3)?,
+            attempts: row.get(4)?,
+            spent_ms: row.get::<_, i64>(5)?.unsigned_abs(),
+            okey: row.get(6)?,
+            code: row.get(7)?,
+        })
+    };
+    let (endpoint, group) = (want.endpoint.0, want.group.as_str());
+    select.query_row(params![endpoint, group, want.now_ms as i64], read).optional()
+}
+
+fn next_due(connection: &Connection, want: &Want) -> rusqlite::Result<Option<u64>> {
+    let mut select = connection.prepare_cached(
+        "SELECT due_ms FROM deliveries WHERE endpoint = ?1 AND grp = ?2 AND due_ms IS NOT NULL ORDER BY due_ms LIMIT 1",
+    )?;
+    let read = |row: &Row<'_>| row.get::<_, i64>(0).map(i64::unsigned_abs);
+    select.query_row(params![want.endpoint.0, want.group.as_str()], read).optional()
+}
+
+fn update<'c>(connection: &'c Connection) -> rusqlite::Result<CachedStatement<'c>> {
+    connection.prepare_cached(
+        "UPDATE deliveries SET state = ?5, due_ms = ?6, lease = ?7, ckey = NULL,
+             okey = CASE WHEN ?7 IS NULL THEN NULL ELSE okey END, code = CASE WHEN ?7 IS NULL THEN 'expired' ELSE code END
+         WHERE endpoint = ?1 AND event = ?2 AND grp = ?3 AND replay = ?4",
+    )
+}
+
+fn put_aside(
+    connection: &Connection,
+    books: &mut Books,
+    want: &Want,
+    row: &DueRow,
+) -> rusqlite::Result<()> {
+    let (endpoint, group) = (want.endpoint.0, want.group.as_str());
+    let (state, none) = (State::Expired, None::<i64>);
+    update(connection)?.execute(params![
+        endpoint,
+        row.event.as_bytes(),
+        group,
+        row.replay,
+        state.as_str(),
+        none,
+        none
+    ])?;
+    books.moves((want.endpoint, &want.group), row.state, state, row.size);
+    match &row.okey {
+        Some(key) => next_turn(connection, books, &lease_of(want, row, 0), key),
+        None => Ok(()),
+    }
+}
+
+fn take(
+    connection: &Connection,
+    books: &mut Books,
+    spool: &Arc<Spool>,
+    want: &Want,
+    row: &DueRow,
+) -> rusqlite::Result<Leased> {
+    let lease = lease_of(want, row, fresh_token());
+    let (state, group) = (State::Delivering, want.group.as_str());
+    update(connection)?.execute(params![
+        want.endpoint.0,
+        row.event.as_bytes(),
+        group,
+        row.replay,
+        state.as_str(),
+        want.until_ms as i64,
+        lease.token as i64
+    ])?;
+    books.moves((want.endpoint, &want.group), row.state, state, row.size);
+    let event = load(connection, spool, &lease)?;
+    let unheard =
+        row.code.as_deref().is_some_and(|code| code == "link_lost" || code == "agent_timeout");
+    // A lease that ran out: whoever had it may have been answered.
+    let resent = unheard || row.state == State::Delivering;
+    Ok(Leased { lease, event, attempts: row.attempts, spent_ms: row.spent_ms, resent })
+}
+
+fn lease_of(want: &Want, row: &DueRow, token: u64) -> Lease {
+    let (endpoint, group) = (want.endpoint, want.group.clone());
+    Lease { endpoint, event: row.event, group, replay: row.replay, token }
+}
+
+/// An event as it was accepted.
+fn load(connection: &Connection, spool: &Arc<Spool>, lease: &Lease) -> rusqlite::Result<Event> {
+    let mut select = connection.prepare_cached(
+        "SELECT method, path, remote, https, version, body_len, body_kept, fields, trailers, body
+         FROM events JOIN payloads ON n = payload WHERE endpoint = ?1 AND id = ?2",
+    )?;
+    select.query_row(params![lease.endpoint.0, lease.event.as_bytes()], |row| {
+        let (method, path): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let (remote, version): (String, String) = (row.get(2)?, row.get(4)?);
+        let origin = Origin {
+            remote: remote.parse().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
+            https: row.get(3)?,
+            version: match version.as_str() {
+                "1.0" => "1.0",
+                "2" => "2",
+                _ => "1.1",
+            },
+        };
+        let (length, kept): (i64, String) = (row.get(5)?, row.get(6)?);
+        let absent = Body::Absent(length.unsigned_abs());
+        let body = match kept.as_str() {
+            "row" => Body::Memory(row.get::<_, Vec<u8>>(9)?.into()),
+            "spool" => spool.load(lease.event).map_or(absent, |file| Body::Spooled(Arc::new(file))),
+            _ => absent,
+        };
+        let fields = |bytes: Vec<u8>| Fields::parse(Bytes::from(bytes)).unwrap_or_default();
+        let head = Head {
+            id: lease.event,
+            endpoint: lease.endpoint,
+            method: method.into_bytes().into(),
+            path: path.into(),
+            fields: fields(row.get(7)?),
+            origin,
+        };
+        let trailers = row.get::<_, Option<Vec<u8>>>(8)?.map(fields).unwrap_or_default();
+        Ok(Event { head: Arc::new(head), body, trailers, held: None })
+    })
+}
