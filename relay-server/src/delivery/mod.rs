@@ -5,6 +5,7 @@
 
 pub mod breaker;
 pub mod content;
+pub mod filter;
 pub mod pace;
 pub mod retry;
 pub mod retry_after;
@@ -16,6 +17,7 @@ pub mod step;
 
 pub use breaker::Breaker;
 pub use content::Content;
+pub use filter::Filter;
 pub use pace::{Pace, Rate};
 pub use retry::Retry;
 pub use selector::{KeyHash, Selector};
