@@ -1,1 +1,22 @@
-//! The vocabulary of the tests.
+//! The words that the stories in `it/` are told with: real sockets, real processes, nothing simulated but the network.
+//!
+//! - [`relay`]: a relay in this process or as the real program · [`agent`]: an agent likewise · [`wire`]: an agent by
+//!   hand, frame by frame
+//! - [`provider`]: who sends webhooks · [`target`]: who gets them · [`raw`]: what both of them really say
+//! - [`line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
+//! - [`journey`]: all of it put together · [`process`], [`folder`], [`wait`]: what the words are made of
+//!
+//! A word panics when the world is not as it says; the stories need no error handling of their own.
+
+pub mod agent;
+pub mod folder;
+pub mod journey;
+pub mod line;
+pub mod process;
+pub mod provider;
+pub mod raw;
+pub mod relay;
+pub mod target;
+pub mod tls;
+pub mod wait;
+pub mod wire;

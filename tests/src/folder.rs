@@ -1,0 +1,50 @@
+//! A folder that is gone when its story is over.
+
+use std::path::{Path, PathBuf};
+
+/// A fresh folder below the system's temporary one.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes one.
+    ///
+    /// # Panics
+    /// When the system has no room for it.
+    #[must_use]
+    pub fn fresh() -> Self {
+        let path = std::env::temp_dir().join(format!("relay-story-{:016x}", fastrand::u64(..)));
+        std::fs::create_dir(&path).expect("a fresh folder");
+        Self(path)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file into it and says where.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).expect("a file is written");
+        path
+    }
+
+    /// The names in a folder below it.
+    #[must_use]
+    pub fn names(&self, below: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.join(below)).into_iter().flatten();
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,183 @@
+//! The real programs, started as people start them; killed by their own id when the story is over.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
+
+use crate::wait::soon;
+
+/// Which program.
+#[derive(Debug, Clone, Copy)]
+pub enum Program {
+    /// `relay-server`
+    Server,
+    /// `relay-client`
+    Client,
+}
+
+impl Program {
+    /// The command line of it, without what the environment of the tests might say.
+    ///
+    /// # Panics
+    /// When the programs cannot be built.
+    #[must_use]
+    pub fn command(self) -> Command {
+        let name = match self {
+            Self::Server => "relay-server",
+            Self::Client => "relay-client",
+        };
+        let mut command = Command::new(built().join(name));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RELAY_")) {
+            command.env_remove(name);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.kill_on_drop(true);
+        command
+    }
+}
+
+/// Where the programs are, as new as their sources: cargo does not build them for another package's tests.
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let own = std::env::current_exe().expect("a path");
+        let folder = own.ancestors().nth(2).expect("target/<profile>/deps").to_path_buf();
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--workspace", "--bins", "--manifest-path"]);
+        cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().expect("cargo runs").success(), "the programs are built");
+        folder
+    })
+}
+
+/// How a program has ended, and all that it said.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+/// Runs a program to its end.
+///
+/// # Panics
+/// When it does not end.
+pub async fn run(command: &mut Command) -> Ended {
+    let output = soon("the program ends", command.output()).await.expect("the program starts");
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A program under way.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+    stderr: Arc<Mutex<String>>,
+    listening: JoinHandle<()>,
+}
+
+impl Process {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let stderr = Arc::<Mutex<String>>::default();
+        let listening = listen(child.stderr.take().expect("a pipe"), Arc::clone(&stderr));
+        Self { child, stdout, stderr, listening }
+    }
+
+    /// The next line of its standard output; `None` when it has ended.
+    ///
+    /// # Panics
+    /// When it says nothing for too long.
+    pub async fn line(&mut self) -> Option<String> {
+        soon("the program says something", self.stdout.next_line()).await.expect("text")
+    }
+
+    /// The next JSON line with this `event`; others are let go.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn event(&mut self, event: &str) -> Value {
+        loop {
+            let line = self.line().await;
+            let line = line.unwrap_or_else(|| panic!("it ended before {event}: {}", self.said()));
+            let value: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+            if value["event"] == event {
+                return value;
+            }
+        }
+    }
+
+    /// What it has said on standard error so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its id.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("an id");
+        kill_process(id, signal).expect("it takes signals");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let status = soon("the program ends", self.child.wait()).await.expect("it was started");
+        soon("its last words", &mut self.listening).await.expect("they are text");
+        status
+    }
+
+    /// Kills it, as a power cut would.
+    pub async fn kill(&mut self) {
+        let _ = self.child.kill().await;
+    }
+}
+
+fn listen(
+    mut from: impl AsyncRead + Unpin + Send + 'static,
+    into: Arc<Mutex<String>>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 4096];
+        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            let text = String::from_utf8_lossy(&buffer[..length]);
+            into.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+        }
+    })
+}
