@@ -1,0 +1,3 @@
+//! The stories: one module a feature, each test a sentence.
+
+mod fidelity;

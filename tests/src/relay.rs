@@ -1,0 +1,280 @@
+//! A relay on a port of its own with a store of its own: in this process, or as the real program.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use relay_client::api::Api;
+use relay_client::socket::Trust;
+use relay_server::access::new_token;
+use relay_server::config::{SETTINGS, gather};
+use relay_server::store::Store;
+use relay_server::store::records::Scope;
+use relay_server::{Config, Server};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::folder::Folder;
+use crate::process::{Process, Program, run};
+use crate::provider::Provider;
+use crate::wait::soon;
+
+/// A relay.
+#[derive(Debug)]
+pub struct Relay {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its first admin token.
+    pub admin: String,
+    /// Its store.
+    pub data: Arc<Folder>,
+    /// Where it runs.
+    pub host: Host,
+    settings: Vec<(String, String)>,
+}
+
+/// Where a relay runs.
+#[derive(Debug)]
+pub enum Host {
+    /// In this process.
+    Here(Box<Here>),
+    /// As the real program.
+    Program(Box<Process>),
+    /// Nowhere at the moment.
+    Stopped,
+}
+
+/// A relay in this process.
+#[derive(Debug)]
+pub struct Here {
+    stop: CancellationToken,
+    hurry: CancellationToken,
+    served: JoinHandle<anyhow::Result<()>>,
+    /// The memory for requests in flight.
+    pub budget: relay_server::budget::Budget,
+}
+
+/// An endpoint of a relay.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its name.
+    pub name: String,
+    /// The path of its public URL.
+    pub path: String,
+    /// Its key.
+    pub key: String,
+}
+
+impl Relay {
+    /// A relay in this process, as by default.
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A relay in this process with these settings.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
+        let data = Arc::new(Folder::fresh());
+        let store = Store::init(&data.path().join("store")).expect("a store");
+        let (admin, token) = new_token(vec![Scope::Admin], None, None);
+        store.create_token(token).await.expect("a token");
+        store.flush().await.expect("it is written");
+        drop(store);
+        let mut relay = Self::nowhere(data, admin, settings);
+        relay.resume().await;
+        relay
+    }
+
+    /// A relay as the real program, with these settings.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn program(settings: &[(&str, &str)]) -> Self {
+        let data = Arc::new(Folder::fresh());
+        let mut init = Program::Server.command();
+        let made = run(init.arg("init").arg("--data").arg(data.path().join("store"))).await;
+        assert_eq!(made.code, Some(0), "{}", made.stderr);
+        let mut relay = Self::nowhere(data, made.stdout.trim().to_owned(), settings);
+        relay.resume_program().await;
+        relay
+    }
+
+    fn nowhere(data: Arc<Folder>, admin: String, settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { address, admin, data, host: Host::Stopped, settings }
+    }
+
+    /// Starts it again, in this process, on the same port.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn resume(&mut self) {
+        let mut flags: BTreeMap<&'static str, String> = BTreeMap::new();
+        let mut given = self.settings.clone();
+        given.push(("data".into(), self.data.path().join("store").display().to_string()));
+        given.push(("listen".into(), self.address.to_string()));
+        for (name, value) in given {
+            let known = SETTINGS.iter().find(|setting| setting.name == name).expect("a setting");
+            flags.insert(known.name, value);
+        }
+        let config = Config::read(gather(None, |_| None, &flags)).expect("sound settings");
+        let server = Server::bind(config).await.expect("the relay binds");
+        self.address = server.address();
+        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let budget = server.budget().clone();
+        let served = tokio::spawn(server.run(stop.clone(), hurry.clone()));
+        self.host = Host::Here(Box::new(Here { stop, hurry, served, budget }));
+    }
+
+    /// Starts it again, as the real program, on the same port.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn resume_program(&mut self) {
+        let mut command = Program::Server.command();
+        command.arg("serve").arg("--data").arg(self.data.path().join("store"));
+        command.arg("--listen").arg(self.address.to_string()).env("RELAY_LOG", "debug");
+        for (name, value) in &self.settings {
+            command.arg("--set").arg(format!("{name}={value}"));
+        }
+        let mut process = Process::start(&mut command);
+        let ready = process.event("ready").await;
+        let url = ready["url"].as_str().expect("a URL");
+        self.address = url.trim_start_matches("http://").parse().expect("an address");
+        self.host = Host::Program(Box::new(process));
+    }
+
+    /// Asks a relay in this process to leave in order; [`stopped`](Self::stopped) waits for it.
+    pub fn ask_to_stop(&self) {
+        if let Host::Here(here) = &self.host {
+            here.stop.cancel();
+        }
+    }
+
+    /// Stops it in order and waits until it is gone.
+    ///
+    /// # Panics
+    /// When it does not go.
+    pub async fn stop(&mut self) {
+        match std::mem::replace(&mut self.host, Host::Stopped) {
+            Host::Here(here) => {
+                here.stop.cancel();
+                let served = soon("the relay stops", here.served).await;
+                served.expect("no panic").expect("no fault");
+            }
+            Host::Program(mut process) => {
+                process.signal(rustix::process::Signal::TERM);
+                assert!(process.ended().await.success(), "{}", process.said());
+            }
+            Host::Stopped => {}
+        }
+    }
+
+    /// The real program.
+    ///
+    /// # Panics
+    /// When it runs in this process.
+    pub fn process(&mut self) -> &mut Process {
+        match &mut self.host {
+            Host::Program(process) => process,
+            other => panic!("no program: {other:?}"),
+        }
+    }
+
+    /// The memory that requests take at the moment, of a relay in this process.
+    ///
+    /// # Panics
+    /// When it runs elsewhere.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        match &self.host {
+            Host::Here(here) => here.budget.used(),
+            other => panic!("not here: {other:?}"),
+        }
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its API, as its administrator sees it.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        self.api_with(&self.admin)
+    }
+
+    /// Its API, as this token sees it.
+    ///
+    /// # Panics
+    /// When the system's certificates cannot be read.
+    #[must_use]
+    pub fn api_with(&self, token: &str) -> Api {
+        let relay = self.url().parse().expect("a URL");
+        let trust = Trust::load(None).expect("the system's certificates");
+        Api { relay, trust, token: token.to_owned() }
+    }
+
+    /// Makes an endpoint.
+    pub async fn endpoint(&self, name: &str) -> Endpoint {
+        self.endpoint_with(name, &[]).await
+    }
+
+    /// Makes an endpoint with these settings.
+    ///
+    /// # Panics
+    /// When the relay refuses.
+    pub async fn endpoint_with(&self, name: &str, settings: &[(&str, &str)]) -> Endpoint {
+        let settings: BTreeMap<&str, &str> = settings.iter().copied().collect();
+        let wanted = json!({"name": name, "settings": settings});
+        let made = self.api().post("/endpoints", &wanted).await.expect("an endpoint");
+        let key = made["key"].as_str().expect("a key").to_owned();
+        Endpoint { name: name.to_owned(), path: format!("/hooks/{key}"), key }
+    }
+
+    /// Makes a token that may listen to these endpoints; none means all.
+    ///
+    /// # Panics
+    /// When the relay refuses.
+    pub async fn token(&self, endpoints: &[&str]) -> String {
+        let made = self.make_token(&json!({"endpoints": endpoints})).await;
+        made["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Makes a token as asked for.
+    ///
+    /// # Panics
+    /// When the relay refuses.
+    pub async fn make_token(&self, wanted: &Value) -> Value {
+        self.api().post("/tokens", wanted).await.expect("a token")
+    }
+
+    /// A provider that knows an endpoint's URL.
+    #[must_use]
+    pub fn provider(&self, endpoint: &Endpoint) -> Provider {
+        Provider::of(self.address, &endpoint.path)
+    }
+
+    /// How many agents serve an endpoint.
+    ///
+    /// # Panics
+    /// When the relay refuses.
+    pub async fn agents(&self, endpoint: &str) -> u64 {
+        let shown = self.api().get(&format!("/endpoints/{endpoint}")).await.expect("an endpoint");
+        shown["agents"].as_u64().expect("a number")
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Host::Here(here) = &self.host {
+            here.stop.cancel();
+            here.hurry.cancel();
+        }
+    }
+}
