@@ -158,7 +158,14 @@ pub const OURS: &[u8] = b"webhook-relay-";
 /// Whether a field is carried from end to end; `name` in lower case. What `Connection` names is for the caller to drop.
 #[must_use]
 pub fn is_end_to_end(name: &[u8]) -> bool {
-    !ONE_HOP.contains(&name) && !name.starts_with(OURS)
+    !ONE_HOP.contains(&name) && !is_ours(name)
+}
+
+/// Whether some target might read the name as one of ours: CGI and its heirs hold `_` and `-` to be the same (RFC 3875
+/// §4.1.18).
+fn is_ours(name: &[u8]) -> bool {
+    let same = |(ours, byte): (&u8, &u8)| ours == byte || (*ours == b'-' && *byte == b'_');
+    name.len() >= OURS.len() && OURS.iter().zip(name).all(same)
 }
 
 /// Fields under construction.
