@@ -1,3 +1,6 @@
 //! The stories: one module a feature, each test a sentence.
 
+mod errors;
 mod fidelity;
+mod limits;
+mod streaming;

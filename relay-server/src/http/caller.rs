@@ -3,13 +3,14 @@
 //! The end of a TCP stream means two things that look alike: the caller has hung up, or has only finished sending (RFC
 //! 9112 §9.6) and waits. So an end that comes while the target is being asked counts as a hang-up after a grace only. A
 //! caller that sends no request in time is cut off; so is one that takes nothing of its answer, or it would hold its part
-//! of an agent's line for ever.
+//! of an agent's line for ever. And one that is refused while it still sends is heard out for a while: a socket closed with
+//! unread bytes is reset, and the refusal is lost with it (RFC 9112 §9.6).
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,6 +22,12 @@ const HALF_CLOSED: Duration = Duration::from_millis(500);
 
 /// How long a caller may take nothing of its answer.
 const STALLED: Duration = Duration::from_secs(60);
+
+/// How long a caller that was refused in the midst of its request is heard out.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// How much is thrown away at once, in bytes.
+const THROWN_AWAY: usize = 16 * 1024;
 
 const IDLE: u8 = 0;
 const ASKING: u8 = 1;
@@ -35,6 +42,8 @@ struct Progress {
     phase: AtomicU8,
     /// How many requests there were.
     requests: AtomicU32,
+    /// Whether the caller may still be sending the last one.
+    owed: AtomicBool,
 }
 
 impl Phase {
@@ -47,6 +56,11 @@ impl Phase {
     /// The answer is under way, until the guard is dropped.
     pub(super) fn answering(&self) -> Asking {
         self.enter(ANSWERING)
+    }
+
+    /// Whether the caller may still be sending its request.
+    pub(super) fn owes(&self, owed: bool) {
+        self.0.owed.store(owed, Ordering::Relaxed);
     }
 
     fn enter(&self, phase: u8) -> Asking {
@@ -94,6 +108,7 @@ pub struct CallerSocket {
     end: End,
     patience: Patience,
     stalled: Option<Pin<Box<Sleep>>>,
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 /// The patience with a caller that owes a request.
@@ -127,7 +142,8 @@ impl CallerSocket {
     pub(super) fn new(socket: TcpStream, limit: Duration) -> (Self, Phase) {
         let phase = Phase::default();
         let patience = Patience { limit, timer: None, requests: 0 };
-        (Self { socket, phase: phase.clone(), end: End::Open, patience, stalled: None }, phase)
+        let (end, stalled, linger) = (End::Open, None, None);
+        (Self { socket, phase: phase.clone(), end, patience, stalled, linger }, phase)
     }
 
     /// The socket itself, for what is no HTTP any more.
@@ -156,6 +172,25 @@ impl CallerSocket {
             Poll::Ready(Ok(()))
         } else {
             Poll::Pending
+        }
+    }
+
+    /// Throws away what the caller still sends, until it has read what it was told and ends the connection.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.phase.0.owed.load(Ordering::Relaxed) || !matches!(self.end, End::Open) {
+            return Poll::Ready(());
+        }
+        let limit = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        if limit.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut thrown_away = [0; THROWN_AWAY];
+        loop {
+            let mut buffer = ReadBuf::new(&mut thrown_away);
+            match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
         }
     }
 
@@ -234,6 +269,10 @@ impl AsyncWrite for CallerSocket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
+        }
+        this.poll_linger(cx).map(Ok)
     }
 }

@@ -45,6 +45,11 @@ impl Peer {
     pub fn answering(&self) -> Asking {
         self.asking.answering()
     }
+
+    /// Marks that the request has come to its end.
+    pub fn has_all(&self) {
+        self.asking.owes(false);
+    }
 }
 
 /// How connections are served.

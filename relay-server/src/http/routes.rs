@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{Request, Response, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use relay_protocol::CONNECT_PATH;
 use tower::ServiceExt;
@@ -46,6 +46,7 @@ impl Routes {
         request: Request<Incoming>,
         peer: Peer,
     ) -> Response<ResponseBody> {
+        peer.asking.owes(!request.body().is_end_stream());
         match self.route(&request) {
             Ok(Route::Hook { endpoint, path }) => {
                 let _asking = peer.asking.asking();

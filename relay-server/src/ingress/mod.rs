@@ -89,11 +89,12 @@ impl Ingress {
         let length = http_body::Body::size_hint(&body).exact();
         match intake::first_look(body, &bounds).await.map_err(named)? {
             FirstLook::Whole(whole) => {
+                peer.has_all();
                 self.whole(&endpoint, &head, whole, since).await.map_err(named)
             }
             FirstLook::More { begun, rest } => {
                 let intake = Intake::new(head.id, Arc::clone(self.store.spool()), bounds);
-                let growing = Growing { intake, begun, rest, length };
+                let growing = Growing { intake, begun, rest, length, peer: peer.clone() };
                 Box::pin(self.growing(&endpoint, &head, growing, since)).await.map_err(named)
             }
         }
@@ -131,7 +132,7 @@ impl Ingress {
         growing: Growing,
         since: Instant,
     ) -> Result<Caller, Problem> {
-        let Growing { intake, begun, rest, length } = growing;
+        let Growing { intake, begun, rest, length, peer } = growing;
         let mut recording = self.dispatcher.record(head, endpoint.settings.capture);
         if let Some(recording) = &mut recording {
             self.store.health().map_err(not_stored)?;
@@ -141,8 +142,9 @@ impl Ingress {
         let pulled = Arc::clone(&intake);
         // A task of its own: the target may have answered long before the caller has sent everything.
         tokio::spawn(async move {
-            if let Err(problem) = pulled.pull(begun, rest).await {
-                let _ = failed.send(problem);
+            match pulled.pull(begun, rest).await {
+                Ok(()) => peer.has_all(),
+                Err(problem) => drop(failed.send(problem)),
             }
         });
         let payload = Payload::Growing(intake, length);
@@ -172,6 +174,7 @@ struct Growing {
     begun: Vec<Bytes>,
     rest: Incoming,
     length: Option<u64>,
+    peer: Peer,
 }
 
 fn no_answer(no_answer: NoAnswer) -> Problem {

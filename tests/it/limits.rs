@@ -1,0 +1,175 @@
+//! What is too large, too slow or too much is refused, and the refusal is heard.
+
+use std::time::{Duration, Instant};
+
+use relay_tests::journey::Journey;
+use relay_tests::provider::Provider;
+use relay_tests::raw::{Connection, Written, chunk};
+use relay_tests::relay::Relay;
+use relay_tests::target::Target;
+use relay_tests::wait::{slow, soon, until};
+
+use super::errors::assert_problem;
+
+#[tokio::test]
+async fn a_body_above_the_bound_is_refused_before_it_is_asked_for() {
+    let journey = Journey::with(Target::echo().await, &[], &[("max_body", "1MiB")]).await;
+    let through = journey.through();
+    let request = through.request("POST", "/").field("Expect", "100-continue");
+    let request = request.field("Content-Length", ((1 << 20) + 1).to_string());
+    let mut caller = through.begin(&request).await;
+    let answer = caller.answer_to("POST").await;
+    assert!(answer.interim.is_empty(), "no 100 Continue: {answer:?}");
+    assert_problem(&answer, "body_too_large", 413, "no");
+    assert!(journey.target.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_caller_who_waits_for_100_continue_is_told_to_go_on() {
+    let journey = Journey::to(Target::echo().await).await;
+    let through = journey.through();
+    let request = through.request("POST", "/").field("Expect", "100-continue");
+    let mut caller = through.begin(&request.field("Content-Length", "5")).await;
+    assert_eq!(soon("an interim answer", caller.head()).await.unwrap().status(), 100);
+    caller.send("hello").await;
+    assert_eq!(caller.answer_to("POST").await.text(), "hello");
+}
+
+#[tokio::test]
+async fn nobody_uploads_for_an_endpoint_that_is_not_there() {
+    let relay = Relay::start().await;
+    let provider = Provider::of(relay.address, "/hooks/nothing");
+    let request = provider.request("POST", "/").field("Expect", "100-continue");
+    let mut caller = provider.begin(&request.field("Content-Length", "5")).await;
+    let answer = caller.answer_to("POST").await;
+    assert!(answer.interim.is_empty(), "no 100 Continue: {answer:?}");
+    assert_problem(&answer, "unknown_endpoint", 404, "no");
+}
+
+/// Sends all of a body, whether or not anybody wants it, and only then listens.
+async fn insist(mut caller: Connection, body: Vec<u8>) -> relay_tests::raw::Message {
+    for piece in body.chunks(64 << 10) {
+        assert!(caller.try_send(piece).await, "the refusal came as a reset");
+    }
+    caller.answer_to("POST").await
+}
+
+#[tokio::test]
+async fn the_refusal_of_a_large_body_is_heard_by_those_who_send_it_all_first() {
+    let journey = Journey::with(Target::echo().await, &[], &[("max_body", "1MiB")]).await;
+    let through = journey.through();
+    for _ in 0..10 {
+        let length = 8 << 20;
+        let request = through.request("POST", "/").field("Content-Length", length.to_string());
+        let answer = insist(through.begin(&request).await, vec![7; length]).await;
+        assert_problem(&answer, "body_too_large", 413, "no");
+        let chunked = through.request("POST", "/").field("Transfer-Encoding", "chunked");
+        let body = chunk(&vec![7; 8 << 20]);
+        let answer = insist(through.begin(&chunked).await, body).await;
+        assert_problem(&answer, "body_too_large", 413, "no");
+    }
+}
+
+#[tokio::test]
+async fn the_refusal_of_an_unknown_endpoint_is_heard_by_those_who_send_it_all_first() {
+    let relay = Relay::start().await;
+    let provider = Provider::of(relay.address, "/hooks/nothing");
+    for _ in 0..10 {
+        let request = provider.request("POST", "/").field("Content-Length", (4 << 20).to_string());
+        let answer = insist(provider.begin(&request).await, vec![7; 4 << 20]).await;
+        assert_problem(&answer, "unknown_endpoint", 404, "no");
+    }
+}
+
+#[tokio::test]
+async fn a_head_above_the_bounds_is_refused() {
+    let journey = Journey::to(Target::echo().await).await;
+    let through = journey.through();
+    let long = "a".repeat(33 << 10);
+    let mut caller = through.begin(&through.request("POST", "/").field("X-Long", &long)).await;
+    assert_problem(&caller.answer_to("POST").await, "headers_too_large", 431, "no");
+    let path = format!("/{}", "p".repeat(9 << 10));
+    let mut caller = through.begin(&through.request("POST", path)).await;
+    assert_problem(&caller.answer_to("POST").await, "uri_too_long", 414, "no");
+    let mut many = through.request("POST", "/");
+    for number in 0..2000 {
+        many = many.field(&format!("x-{number}"), "1");
+    }
+    let mut caller = through.begin(&many).await;
+    assert_eq!(caller.answer_to("POST").await.status(), 431);
+    assert!(journey.target.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_caller_who_sends_no_request_in_time_is_cut_off() {
+    let relay = Relay::with(&[("header_timeout", "1s")]).await;
+    for begun in ["", "POST /hooks/x HTTP/1.1\r\nHost: a\r\n"] {
+        let mut caller = Connection::to(relay.address).await;
+        caller.send(begun).await;
+        let started = Instant::now();
+        caller.ended().await;
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_drips_its_head_is_cut_off() {
+    let relay = Relay::with(&[("header_timeout", "1s")]).await;
+    let mut caller = Connection::to(relay.address).await;
+    caller.send("POST /hooks/x HTTP/1.1\r\nHost: a\r\n").await;
+    let started = Instant::now();
+    until("it is cut off", async || !caller.try_send("X-A: 1\r\n").await).await;
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_body_that_stands_still_is_given_up() {
+    if !slow("a body that stands still is given up") {
+        return;
+    }
+    let journey = Journey::to(Target::echo().await).await;
+    let through = journey.through();
+    let request = through.request("POST", "/").field("Content-Length", "100");
+    let mut caller = through.begin(&request).await;
+    caller.send("half").await;
+    assert_problem(&caller.answer_to("POST").await, "request_timeout", 408, "no");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_budget_is_refused_and_others_go_on() {
+    let relay = [("in_flight", "1MiB")];
+    let journey = Journey::with(Target::by_hand().await, &relay, &[("fallback", "fail")]).await;
+    let through = journey.through();
+    let body = vec![7; 200 << 10];
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let caller = through.begin(&through.request("POST", "/").body(&body)).await;
+        held.push((caller, journey.target.asked().await.1));
+    }
+    let answer = journey.through().post("/", &body).await;
+    assert_problem(&answer, "relay_overloaded", 503, "no");
+    for (caller, target) in &mut held {
+        target.send(Written::answer(200).body("done").bytes()).await;
+        assert_eq!(caller.answer_to("POST").await.text(), "done");
+    }
+    drop(held);
+    until("the memory comes back", async || journey.relay.in_flight() == 0).await;
+}
+
+#[tokio::test]
+async fn a_large_body_waits_in_a_file_and_not_in_memory() {
+    let journey = Journey::to(Target::by_hand().await).await;
+    let through = journey.through();
+    let request = through.request("POST", "/").body(vec![7; 8 << 20]);
+    let caller = tokio::spawn(async move { through.begin(&request).await.answer_to("POST").await });
+    let mut target = journey.target.connection().await;
+    soon("the head", target.head()).await.unwrap();
+    // The target reads nothing, so the body has to wait somewhere.
+    let files = || journey.relay.data.names("store/spool");
+    until("it is in a file", async || !files().is_empty()).await;
+    assert!(journey.relay.in_flight() <= 256 << 10, "{}", journey.relay.in_flight());
+    assert_eq!(soon("the body", target.exactly(8 << 20)).await.unwrap(), vec![7; 8 << 20]);
+    target.send(Written::answer(200).body("done").bytes()).await;
+    assert_eq!(caller.await.unwrap().text(), "done");
+    until("the memory comes back", async || journey.relay.in_flight() == 0).await;
+}
