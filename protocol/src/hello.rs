@@ -2,10 +2,15 @@
 //!
 //! Unknown members are skipped, and what came after version 1 has a default: old and new understand each other.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::Name;
-use crate::limits::{LINE_CREDIT, STREAM_CREDIT, STREAMS_MAX, SUBSCRIPTIONS_MAX};
+use crate::limits::{
+    CREDIT_LIMIT, DATA_MAX, DEAD_AFTER_MAX, INSTANCE_MAX, LINE_CREDIT, STREAM_CREDIT, STREAMS_MAX,
+    SUBSCRIPTIONS_MAX,
+};
 
 /// What an agent says first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,13 +93,13 @@ pub struct Served {
     /// The endpoint's public URL.
     pub url: String,
     /// How many deliveries wait for the group.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub backlog: u64,
     /// How long the oldest of them has waited, in milliseconds.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub oldest_ms: u64,
     /// Whether they are held back, because there are more than `max_backlog`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
 }
 
@@ -107,12 +112,29 @@ pub enum BadHello {
     /// No subscription, or more than [`SUBSCRIPTIONS_MAX`].
     #[error("between 1 and {SUBSCRIPTIONS_MAX} subscriptions are wanted")]
     Subscriptions,
+    /// The same subscription twice: its work would be balanced between the line and itself.
+    #[error("a subscription is named twice")]
+    Twice,
     /// The instance id is empty or too long.
-    #[error("the instance id must have 1 to 64 characters")]
+    #[error("the instance id must have 1 to {INSTANCE_MAX} bytes")]
     Instance,
     /// A number that cannot work.
-    #[error("max_streams and both credits must be at least 1, 32768 and 32768")]
+    #[error("max_streams must be at least 1, both credits {DATA_MAX} to {CREDIT_LIMIT}")]
     Numbers,
+}
+
+/// A WELCOME that an agent cannot live with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadWelcome {
+    /// A version that the agent did not offer.
+    #[error("the relay chose a version that was not offered")]
+    Version,
+    /// A number that cannot work.
+    #[error("the relay's credits must be {DATA_MAX} to {CREDIT_LIMIT}")]
+    Credit,
+    /// Times that cannot work.
+    #[error("the heartbeat must be at least 1 ms and less than dead_after_ms, that at most a day")]
+    Times,
 }
 
 impl Hello {
@@ -124,16 +146,47 @@ impl Hello {
         if !(1..=SUBSCRIPTIONS_MAX).contains(&self.subscriptions.len()) {
             return Err(BadHello::Subscriptions);
         }
-        if !(1..=64).contains(&self.instance.len()) {
+        if !(1..=INSTANCE_MAX).contains(&self.instance.len()) {
             return Err(BadHello::Instance);
         }
-        let least = crate::limits::DATA_MAX as u32;
-        if self.max_streams == 0 || self.stream_credit < least || self.line_credit < least {
+        if self.max_streams == 0 || !is_credit(self.stream_credit) || !is_credit(self.line_credit) {
             return Err(BadHello::Numbers);
+        }
+        let mut seen = HashSet::new();
+        if !self.subscriptions.iter().all(|one| seen.insert((&one.endpoint, &one.group, one.tap))) {
+            return Err(BadHello::Twice);
         }
         let common = spoken.iter().filter(|version| self.versions.contains(version));
         common.max().copied().ok_or(BadHello::NoVersion)
     }
+}
+
+impl Welcome {
+    /// Whether an agent that offered these versions can live with it.
+    ///
+    /// # Errors
+    /// [`BadWelcome`] says what is wrong.
+    pub fn check(&self, offered: &[u16]) -> Result<(), BadWelcome> {
+        if !offered.contains(&self.version) {
+            return Err(BadWelcome::Version);
+        }
+        if !is_credit(self.stream_credit) || !is_credit(self.line_credit) {
+            return Err(BadWelcome::Credit);
+        }
+        let most = u64::try_from(DEAD_AFTER_MAX.as_millis()).unwrap_or(u64::MAX);
+        let sound = self.heartbeat_ms > 0 && self.heartbeat_ms < self.dead_after_ms;
+        if sound && self.dead_after_ms <= most { Ok(()) } else { Err(BadWelcome::Times) }
+    }
+}
+
+/// At least one DATA frame, so that nothing is ever stuck; at most what anybody may grant.
+fn is_credit(bytes: u32) -> bool {
+    (DATA_MAX as u64..=CREDIT_LIMIT).contains(&u64::from(bytes))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 const fn streams_max() -> u32 {
@@ -176,5 +229,44 @@ mod tests {
             r#"{"versions":[1],"agent":"a","instance":"i","stream_credit":9,"subscriptions":[{"endpoint":"e"}]}"#,
         );
         assert_eq!(poor.check(&[1]), Err(BadHello::Numbers));
+    }
+
+    #[test]
+    fn the_same_subscription_twice_is_refused_and_two_groups_of_an_endpoint_are_not() {
+        let named = |text: &str| {
+            hello(&format!(
+                r#"{{"versions":[1],"agent":"a","instance":"i","subscriptions":[{text}]}}"#
+            ))
+        };
+        let twice = named(r#"{"endpoint":"e"},{"endpoint":"f"},{"endpoint":"e","group":"main"}"#);
+        assert_eq!(twice.check(&[1]), Err(BadHello::Twice));
+        let groups = named(r#"{"endpoint":"e"},{"endpoint":"e","group":"b"}"#);
+        assert_eq!(groups.check(&[1]), Ok(1));
+    }
+
+    #[test]
+    fn credit_that_nobody_may_grant_is_refused_in_both_greetings() {
+        let rich = hello(
+            r#"{"versions":[1],"agent":"a","instance":"i","line_credit":2147483648,"subscriptions":[{"endpoint":"e"}]}"#,
+        );
+        assert_eq!(rich.check(&[1]), Err(BadHello::Numbers));
+        let welcome = |stream_credit, dead_after_ms| Welcome {
+            version: 1,
+            session: "s".into(),
+            relay: "r".into(),
+            heartbeat_ms: 15_000,
+            dead_after_ms,
+            stream_credit,
+            line_credit: LINE_CREDIT,
+            nodes: Vec::new(),
+            endpoints: Vec::new(),
+            token_expires_in_ms: None,
+        };
+        assert_eq!(welcome(STREAM_CREDIT, 40_000).check(&[1]), Ok(()));
+        assert_eq!(welcome(STREAM_CREDIT, 40_000).check(&[2]), Err(BadWelcome::Version));
+        assert_eq!(welcome(1 << 31, 40_000).check(&[1]), Err(BadWelcome::Credit));
+        assert_eq!(welcome(1, 40_000).check(&[1]), Err(BadWelcome::Credit));
+        assert_eq!(welcome(STREAM_CREDIT, 15_000).check(&[1]), Err(BadWelcome::Times));
+        assert_eq!(welcome(STREAM_CREDIT, u64::MAX).check(&[1]), Err(BadWelcome::Times));
     }
 }

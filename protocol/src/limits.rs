@@ -32,6 +32,9 @@ pub const HELLO_MAX: usize = FRAME_MAX;
 /// The most endpoint-and-group pairs that one agent may ask for on one line.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 
+/// The longest instance id, in bytes.
+pub const INSTANCE_MAX: usize = 64;
+
 /// The longest token that RENEW may carry, in bytes.
 pub const TOKEN_MAX: usize = 256;
 
@@ -64,6 +67,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// How long a line may be quiet before it is dead.
 pub const DEAD_AFTER: Duration = Duration::from_secs(40);
+
+/// The longest time that a relay may let a line be quiet: a day. Beyond it a clock could run over.
+pub const DEAD_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 const _: () = assert!(INLINE_MAX <= DATA_MAX && DATA_MAX < FRAME_MAX);
 const _: () = assert!(FIELDS_MAX + 64 < FRAME_MAX);

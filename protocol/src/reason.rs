@@ -104,26 +104,38 @@ codes! {
 
 /// The WebSocket close codes (RFC 6455 §7.4) with which a line ends.
 pub mod close {
-    /// A side leaves in order.
-    pub const GOING_AWAY: u16 = 1001;
-    /// A frame that breaks the protocol.
-    pub const PROTOCOL: u16 = 1002;
-    /// A text message: the wire is binary.
-    pub const UNSUPPORTED: u16 = 1003;
-    /// A message above the bound.
-    pub const TOO_BIG: u16 = 1009;
-    /// No version in common.
-    pub const NO_VERSION: u16 = 4000;
-    /// The first frame did not come in time.
-    pub const HELLO_TIMEOUT: u16 = 4001;
-    /// The token does not allow what HELLO asks for, or has expired.
-    pub const NOT_ALLOWED: u16 = 4003;
-    /// An endpoint of HELLO does not exist.
-    pub const UNKNOWN_ENDPOINT: u16 = 4004;
-    /// The other side was quiet for too long.
-    pub const DEAD: u16 = 4008;
-    /// The same instance has come back on a newer line.
-    pub const REPLACED: u16 = 4009;
+    /// Gives each code its constant, and all of them a table for documents.
+    macro_rules! close_codes {
+        ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+            $($(#[$doc])* pub const $name: u16 = $code;)*
+
+            /// Every code with its name.
+            pub const ALL: &[(u16, &str)] = &[$(($code, stringify!($name)),)*];
+        };
+    }
+
+    close_codes! {
+        /// A side leaves in order.
+        GOING_AWAY = 1001,
+        /// A frame that breaks the protocol.
+        PROTOCOL = 1002,
+        /// A text message: the wire is binary.
+        UNSUPPORTED = 1003,
+        /// A message above the bound, or a WELCOME that would be one.
+        TOO_BIG = 1009,
+        /// No version in common.
+        NO_VERSION = 4000,
+        /// The first frame did not come in time.
+        HELLO_TIMEOUT = 4001,
+        /// The token does not allow what HELLO asks for, has expired or was revoked.
+        NOT_ALLOWED = 4003,
+        /// An endpoint of HELLO does not exist.
+        UNKNOWN_ENDPOINT = 4004,
+        /// The other side was quiet for too long.
+        DEAD = 4008,
+        /// The same instance has come back on a newer line.
+        REPLACED = 4009,
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{FLAG_END, FLAG_LENGTH, FLAG_RESENT};
 use crate::frame::{Answered, Both, GoAway, Open, Refuse, Reset, ToAgent, ToRelay, code};
 use crate::id::StreamId;
-use crate::limits::{DETAIL_MAX, FIELDS_MAX, FRAME_MAX, METHOD_MAX, PATH_MAX};
+use crate::limits::{DETAIL_MAX, FIELDS_MAX, FRAME_MAX, METHOD_MAX, PATH_MAX, TOKEN_MAX};
 use crate::webhook::{Fields, Request};
 
 /// A frame that would be longer than the wire allows.
@@ -32,13 +32,14 @@ impl ToRelay {
     /// The frame's bytes.
     ///
     /// # Errors
-    /// [`TooLong`], when the head does not fit into one frame.
+    /// [`TooLong`], when the head does not fit into one frame, or the token is none.
     pub fn encode(&self) -> Result<Bytes, TooLong> {
         match self {
             Self::Hello(hello) => json(code::HELLO, hello),
             Self::Refuse(refuse) => Ok(encode_refuse(refuse)),
             Self::Answer(answered) => encode_answer(answered),
-            Self::Renew(token) => Ok(text(code::RENEW, &[], token, FRAME_MAX - 1)),
+            Self::Renew(token) if token.len() > TOKEN_MAX => Err(TooLong(1 + token.len())),
+            Self::Renew(token) => Ok(plain(code::RENEW, token.as_bytes())),
             Self::Both(both) => Ok(encode_both(both)),
         }
     }

@@ -9,7 +9,7 @@ use super::{Happened, Line, Setup, Side, Stage, Violation};
 use crate::VERSIONS;
 use crate::codec::{TooLong, answer_room};
 use crate::frame::{Answered, Open, Refuse, ToAgent, ToRelay};
-use crate::hello::{BadHello, Hello, Welcome};
+use crate::hello::{Hello, Welcome};
 use crate::id::StreamId;
 use crate::reason::Refusal;
 use crate::webhook::Answer;
@@ -59,8 +59,9 @@ impl Line {
         state.answered = true;
         let inline = inline(body, room, &mut state.budget, &mut self.budget);
         let end = end && body.is_empty();
+        let spent = inline.len();
         let frame = ToRelay::Answer(Answered { stream, answer, body: inline, end });
-        self.outbox.head(frame.encode().expect("the room was measured"));
+        self.outbox.head(stream, frame.encode().expect("the room was measured"), spent);
         if end {
             self.streams.remove(stream);
         }
@@ -68,9 +69,12 @@ impl Line {
     }
 
     /// Shows the relay a fresh token.
-    pub fn renew(&mut self, token: &str) {
-        let frame = ToRelay::Renew(token.to_owned()).encode().expect("a token is short");
-        self.outbox.control(frame);
+    ///
+    /// # Errors
+    /// [`TooLong`], when it is longer than any token is; the relay would end the line over it.
+    pub fn renew(&mut self, token: &str) -> Result<(), TooLong> {
+        self.outbox.control(ToRelay::Renew(token.to_owned()).encode()?);
+        Ok(())
     }
 
     pub(super) fn agent_receives(
@@ -88,11 +92,9 @@ impl Line {
     }
 
     fn welcomed(&mut self, now: Instant, welcome: Welcome) -> Result<Option<Happened>, Violation> {
-        if !VERSIONS.contains(&welcome.version) {
-            return Err(BadHello::NoVersion.into());
-        }
-        self.setup.heartbeat = Duration::from_millis(welcome.heartbeat_ms.max(1));
-        self.setup.dead_after = Duration::from_millis(welcome.dead_after_ms.max(2));
+        welcome.check(&VERSIONS)?;
+        self.setup.heartbeat = Duration::from_millis(welcome.heartbeat_ms);
+        self.setup.dead_after = Duration::from_millis(welcome.dead_after_ms);
         self.go_live(now, welcome.stream_credit, welcome.line_credit);
         Ok(Some(Happened::Welcome(welcome)))
     }
@@ -102,7 +104,8 @@ impl Line {
         if stream <= self.streams.last() {
             return Err(Violation::StreamNotNew(stream));
         }
-        if self.streams.len() >= self.setup.max_streams as usize {
+        // The relay counts a stream until it has read the answer; so should it not read, answers are bounded as well.
+        if self.streams.len().max(self.outbox.heads()) >= self.setup.max_streams as usize {
             return Err(Violation::TooManyStreams(self.setup.max_streams));
         }
         let window = self.window(now);

@@ -53,7 +53,10 @@ impl Line {
             Both::End { stream, trailers } => self.ended(stream, trailers),
             Both::Credit { stream, bytes } => self.credit(stream, bytes).map(|()| None),
             Both::Reset(reset) => Ok(self.was_reset(reset)),
-            Both::Ping(number) => self.pong(number).map(|()| None),
+            Both::Ping(number) => {
+                self.control(Both::Pong(number));
+                Ok(None)
+            }
             Both::Pong(number) => {
                 self.beat.pong(now, number);
                 Ok(None)
@@ -96,12 +99,13 @@ impl Line {
     /// Forgets a stream whose answer is complete; what was not sent of its request is of no use any more.
     pub(super) fn finish(&mut self, stream: StreamId) {
         self.streams.remove(stream);
-        self.budget.refund(self.outbox.forget(stream));
+        let spent = self.outbox.drop_body(stream);
+        self.reuse(spent);
     }
 
     fn was_reset(&mut self, reset: Reset) -> Option<Happened> {
         self.streams.remove(reset.stream)?;
-        self.budget.refund(self.outbox.forget(reset.stream));
+        self.give_up(reset.stream);
         Some(Happened::Reset(reset))
     }
 
@@ -118,11 +122,6 @@ impl Line {
             self.streams.unblock(stream, &mut self.writable);
         }
         Ok(())
-    }
-
-    fn pong(&mut self, number: u64) -> Result<(), Violation> {
-        self.control(Both::Pong(number));
-        if self.outbox.flooded() { Err(Violation::Flood) } else { Ok(()) }
     }
 
     /// Holds a stream's number against the last one opened; stream 0, the line itself, is always known.

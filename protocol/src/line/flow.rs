@@ -39,10 +39,10 @@ impl Budget {
 /// At all times `open + held + taken == size`, where `held` is received and not yet consumed: so `size` bounds memory.
 #[derive(Debug)]
 pub(super) struct Window {
-    size: u32,
+    pub(super) size: u32,
     max: u32,
-    open: u32,
-    taken: u32,
+    pub(super) open: u32,
+    pub(super) taken: u32,
     granted_at: Instant,
 }
 

@@ -11,6 +11,8 @@ mod heartbeat;
 mod outbox;
 mod relay;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod violation;
 
 use std::collections::VecDeque;
@@ -192,16 +194,18 @@ impl Line {
     /// [`Violation`]: the line must be closed with its code; nothing of it may be used any more.
     pub fn receive(&mut self, now: Instant, message: Bytes) -> Result<Option<Happened>, Violation> {
         self.beat.heard(now);
-        match self.side {
+        let happened = match self.side {
             Side::Relay => match ToRelay::decode(message)? {
-                Some(frame) => self.relay_receives(now, frame),
-                None => Ok(None),
+                Some(frame) => self.relay_receives(now, frame)?,
+                None => None,
             },
             Side::Agent => match ToAgent::decode(message)? {
-                Some(frame) => self.agent_receives(now, frame),
-                None => Ok(None),
+                Some(frame) => self.agent_receives(now, frame)?,
+                None => None,
             },
-        }
+        };
+        // Whatever it was that provoked them: PONG, CREDIT and REFUSE all wait in the same lane.
+        if self.outbox.flooded() { Err(Violation::Flood) } else { Ok(happened) }
     }
 
     /// Lets the time pass: asks whether the other side lives, or finds it dead.
@@ -256,32 +260,33 @@ impl Line {
     }
 
     /// Sends body bytes as far as credit and the outbox reach; what was taken is gone from `bytes`.
+    ///
+    /// While others wait, a turn is one DATA frame.
     pub fn send(&mut self, stream: StreamId, bytes: &mut Bytes) -> Sent {
-        let Some(state) = self.streams.get_mut(stream) else { return Sent::Gone };
-        if state.sent_end {
-            return Sent::Gone;
-        }
+        self.streams.come(stream);
+        let mut turn = if self.streams.contended() { DATA_MAX } else { usize::MAX };
         while !bytes.is_empty() {
+            let Some(state) = self.streams.sender(stream) else { return Sent::Gone };
             let room = state.budget.left().min(self.budget.left()).min(self.outbox.room());
-            let taken = bytes.len().min(room).min(DATA_MAX);
+            let taken = bytes.len().min(room).min(DATA_MAX).min(turn);
             if taken == 0 {
                 self.streams.block(stream);
                 return Sent::Blocked;
             }
             state.budget.spend(taken);
             self.budget.spend(taken);
+            turn -= taken;
+            self.streams.serve(stream);
             let frame = ToAgent::Both(Both::Data { stream, bytes: bytes.split_to(taken) });
             self.outbox.body(stream, frame.encode().expect("a bounded frame"), taken);
         }
-        Sent::All
+        if self.streams.sender(stream).is_some() { Sent::All } else { Sent::Gone }
     }
 
     /// Ends this side's direction. The agent's END ends the whole stream; call nothing more on it then.
     pub fn end(&mut self, stream: StreamId, trailers: Fields) {
-        let Some(state) = self.streams.get_mut(stream) else { return };
-        if state.sent_end {
-            return;
-        }
+        self.streams.come(stream);
+        let Some(state) = self.streams.sender(stream) else { return };
         state.sent_end = true;
         let frame = ToAgent::Both(Both::End { stream, trailers });
         self.outbox.body(stream, frame.encode().expect("a bounded frame"), 0);
@@ -291,6 +296,8 @@ impl Line {
     }
 
     /// Ends both directions at once; a stream that is over already is left alone.
+    ///
+    /// A stream whose OPEN has not left yet never was: the other side hears nothing of it.
     pub fn reset(
         &mut self,
         stream: StreamId,
@@ -301,8 +308,26 @@ impl Line {
         if self.streams.remove(stream).is_none() {
             return;
         }
-        self.budget.refund(self.outbox.forget(stream));
-        self.control(Both::Reset(Reset { stream, reason, dispatched, detail: detail.to_owned() }));
+        let unheard = self.give_up(stream) && self.side == Side::Relay;
+        if !unheard {
+            let detail = detail.to_owned();
+            self.control(Both::Reset(Reset { stream, reason, dispatched, detail }));
+        }
+    }
+
+    /// Drops what waits of a stream that is over, and lets others use its room. Whether its head was among it.
+    fn give_up(&mut self, stream: StreamId) -> bool {
+        let dropped = self.outbox.drop_stream(stream);
+        self.reuse(dropped.spent);
+        dropped.head
+    }
+
+    /// Takes back credit that was spent in vain: whoever waits for it, or for the room in the outbox, may go on.
+    fn reuse(&mut self, spent: usize) {
+        self.budget.refund(spent);
+        if spent > 0 {
+            self.streams.unblock_all(&mut self.writable);
+        }
     }
 
     /// Says that received bytes have left this process's memory, so that the other side may send more.

@@ -34,17 +34,27 @@ impl Line {
         Self::new(Side::Relay, now, setup)
     }
 
-    /// Accepts a HELLO. `welcome` repeats this side's setup to the agent, whatever it says there.
-    pub fn welcome(&mut self, now: Instant, hello: &Hello, mut welcome: Welcome) {
+    /// Accepts a HELLO. `welcome` repeats this side's setup to the agent, whatever it says there, and the
+    /// version that both speak.
+    ///
+    /// # Errors
+    /// [`TooLong`], when so many endpoints with so long URLs do not fit into a frame; close the line then.
+    pub fn welcome(
+        &mut self,
+        now: Instant,
+        hello: &Hello,
+        mut welcome: Welcome,
+    ) -> Result<(), TooLong> {
         let ms = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        welcome.version = hello.check(&VERSIONS).unwrap_or(welcome.version);
         welcome.heartbeat_ms = ms(self.setup.heartbeat);
         welcome.dead_after_ms = ms(self.setup.dead_after);
         welcome.stream_credit = self.setup.stream_credit;
         welcome.line_credit = self.setup.line_credit;
+        self.outbox.control(ToAgent::Welcome(welcome).encode()?);
         self.setup.max_streams = self.setup.max_streams.min(hello.max_streams);
-        let frame = ToAgent::Welcome(welcome).encode().expect("as many endpoints as HELLO had");
-        self.outbox.control(frame);
         self.go_live(now, hello.stream_credit, hello.line_credit);
+        Ok(())
     }
 
     /// Whether [`open`](Self::open) would find a place.
@@ -81,8 +91,9 @@ impl Line {
         let inline = inline(body, room, &mut state.budget, &mut self.budget);
         let end = end && body.is_empty();
         state.sent_end = end;
+        let spent = inline.len();
         let frame = ToAgent::Open(Open { stream, request, body: inline, end });
-        self.outbox.head(frame.encode().expect("the room was measured"));
+        self.outbox.head(stream, frame.encode().expect("the room was measured"), spent);
         Ok(stream)
     }
 

@@ -1,7 +1,7 @@
 //! Why a line must be closed, with the WebSocket close code that says so.
 
 use crate::codec::BadFrame;
-use crate::hello::BadHello;
+use crate::hello::{BadHello, BadWelcome};
 use crate::id::StreamId;
 use crate::reason::close;
 
@@ -14,6 +14,9 @@ pub enum Violation {
     /// A HELLO that cannot be served.
     #[error(transparent)]
     Hello(#[from] BadHello),
+    /// A WELCOME that cannot be lived with.
+    #[error(transparent)]
+    Welcome(#[from] BadWelcome),
     /// The first frame did not come in time.
     #[error("no first frame in time")]
     HelloTimeout,
@@ -38,8 +41,8 @@ pub enum Violation {
     /// More streams than were allowed.
     #[error("more than {0} streams at a time")]
     TooManyStreams(u32),
-    /// Control frames without end, whose answers are not read.
-    #[error("control frames faster than their answers are read")]
+    /// Frames that ask for answers without end, and the answers are not read.
+    #[error("frames that ask for answers, faster than the answers are read")]
     Flood,
     /// Nothing was heard for too long.
     #[error("nothing was heard for too long")]
@@ -52,7 +55,9 @@ impl Violation {
     pub const fn close_code(&self) -> u16 {
         match self {
             Self::Frame(BadFrame::TooLong(_)) => close::TOO_BIG,
-            Self::Hello(BadHello::NoVersion) => close::NO_VERSION,
+            Self::Hello(BadHello::NoVersion) | Self::Welcome(BadWelcome::Version) => {
+                close::NO_VERSION
+            }
             Self::HelloTimeout => close::HELLO_TIMEOUT,
             Self::Dead => close::DEAD,
             _ => close::PROTOCOL,
