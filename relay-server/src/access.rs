@@ -94,6 +94,12 @@ impl Access {
         found.filter(|token| same && is_live(token, now_ms())).map(|token| grant(&token))
     }
 
+    /// Whether the token with this id is still good; for those who were granted something a while ago.
+    #[must_use]
+    pub fn is_live(&self, id: &str) -> bool {
+        self.tokens.get(id).is_some_and(|token| is_live(&token, now_ms()))
+    }
+
     /// What the bearer token of a request allows (RFC 6750 §2.1).
     #[must_use]
     pub fn bearer(&self, headers: &HeaderMap) -> Option<Grant> {
@@ -197,8 +203,10 @@ mod tests {
             assert_eq!(access.grant(bad), None, "{bad}");
         }
         assert!(access.has_admin());
+        assert!(access.is_live(&token.id));
         assert!(access.revoke(&token.id, 5));
         assert_eq!(access.grant(&good), None);
+        assert!(!access.is_live(&token.id) && !access.is_live("another"));
         assert!(!access.has_admin());
     }
 }

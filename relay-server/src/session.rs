@@ -2,7 +2,7 @@
 //!
 //! It drives the protocol over one WebSocket and does not know that deliveries are stored.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{
@@ -38,6 +38,10 @@ use crate::store::records::Scope;
 /// How long the upgrade may take after the 101 was sent.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How many events of one line may wait until its session has seen to them. An honest agent says HELLO once, and RENEW
+/// and GOAWAY rarely; whoever fills this is cut off.
+const EVENTS_MAX: usize = 16;
+
 /// What this program calls itself.
 pub const RELAY: &str = concat!("relay-server/", env!("CARGO_PKG_VERSION"));
 
@@ -52,8 +56,8 @@ pub struct Session {
     pub instance: String,
     /// Which of the instance's lines it is.
     pub line: u8,
-    /// The id of the token it came with.
-    pub token: String,
+    /// The id of the token that holds it: the one it came with, or showed last.
+    token: Mutex<String>,
     /// When it came, in milliseconds of the Unix epoch.
     pub since_ms: u64,
     /// What it serves, in HELLO's order.
@@ -63,6 +67,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// Whether it is this token that holds it.
+    #[must_use]
+    pub fn is_held_by(&self, token: &str) -> bool {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) == token
+    }
+
     /// Whether this is the same line of the same instance, come back.
     #[must_use]
     pub fn is_same_line(&self, other: &Self) -> bool {
@@ -140,8 +150,13 @@ impl Sessions {
         // ± 20 %, so that thousands of lines do not beat together.
         let heartbeat = self.setup.heartbeat.mul_f64(0.8 + 0.4 * fastrand::f64());
         let carrier = Carrier::new(Line::relay(Instant::now(), Setup { heartbeat, ..self.setup }));
-        let (events, inbox) = mpsc::channel(8);
-        let on = move |event| drop(events.try_send(event));
+        let (events, inbox) = mpsc::channel(EVENTS_MAX);
+        let line = Arc::clone(&carrier);
+        let on = move |event| {
+            if events.try_send(event).is_err() {
+                line.close(close::PROTOCOL, "HELLO, RENEW and GOAWAY faster than they are seen to");
+            }
+        };
         let driver = drive(pipe, Arc::clone(&carrier), on);
         let id = format!("ses_{:016x}", fastrand::u64(..));
         let host = Host { sessions: self, id, carrier, grant, seated: None };
@@ -165,7 +180,7 @@ impl Sessions {
     /// Closes the sessions of a token that was revoked.
     pub fn close_token(&self, token: &str) {
         let sessions = self.router.sessions();
-        for session in sessions.iter().filter(|session| session.token == token) {
+        for session in sessions.iter().filter(|session| session.is_held_by(token)) {
             session.carrier.close(close::NOT_ALLOWED, "the token was revoked");
         }
     }
@@ -195,7 +210,12 @@ impl Host {
             }
         };
         let agent = self.seated.as_ref().map_or("", |(session, _)| session.agent.as_str());
-        tracing::info!(session = self.id, token = self.grant.token, agent, why = %ended, "an agent's line has ended");
+        let (session, token, why) = (&self.id, &self.grant.token, &ended);
+        if ended.is_fault() {
+            tracing::warn!(session, token, agent, %why, "an agent's line has ended: it broke the protocol");
+        } else {
+            tracing::info!(session, token, agent, %why, "an agent's line has ended");
+        }
     }
 
     fn happened(&mut self, event: Event) {
@@ -235,16 +255,23 @@ impl Host {
             agent: hello.agent.chars().take(80).collect(),
             instance: hello.instance.clone(),
             line: hello.line,
-            token: self.grant.token.clone(),
+            token: Mutex::new(self.grant.token.clone()),
             since_ms: now_ms(),
             subscriptions,
             carrier: Arc::clone(&self.carrier),
         });
-        self.carrier.welcome(hello, self.welcome(served));
         let (presence, older) = self.sessions.router.join(&session);
         if let Some(older) = older {
             older.carrier.close(close::REPLACED, "the same instance has come back on a newer line");
         }
+        // After it is seated: a token revoked from here on closes it, and one revoked since the upgrade is seen here.
+        if !self.sessions.access.is_live(&self.grant.token) {
+            return Err((close::NOT_ALLOWED, "the token was revoked".into()));
+        }
+        self.carrier.welcome(hello, self.welcome(served)).map_err(|_| {
+            let words = "the URLs of so many endpoints do not fit into WELCOME; ask for fewer";
+            (close::TOO_BIG, words.to_owned())
+        })?;
         let (agent, line) = (&session.agent, session.line);
         tracing::info!(
             session = self.id,
@@ -292,11 +319,24 @@ impl Host {
         let enough =
             |grant: &Grant| names.iter().flatten().all(|name| grant.allows(Scope::Listen, name));
         match fresh.filter(enough) {
-            Some(grant) => self.grant = grant,
+            Some(grant) => self.hold_by(grant),
             None => tracing::warn!(
                 session = self.id,
                 "an agent showed a token that does not do; the old one stays"
             ),
+        }
+    }
+
+    /// Goes on under another token.
+    fn hold_by(&mut self, grant: Grant) {
+        if let Some((session, _)) = &self.seated {
+            let mut token = session.token.lock().unwrap_or_else(PoisonError::into_inner);
+            token.clone_from(&grant.token);
+        }
+        self.grant = grant;
+        // As in `introduce`: it may have been revoked in between.
+        if !self.sessions.access.is_live(&self.grant.token) {
+            self.carrier.close(close::NOT_ALLOWED, "the token was revoked");
         }
     }
 }

@@ -10,12 +10,12 @@ use relay_protocol::limits::{LINE_CREDIT, STREAM_CREDIT};
 use relay_protocol::reason::close;
 use relay_protocol::{Line, VERSIONS};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::exchange::{Incoming, attempt};
-use super::{Agent, Work};
+use super::{Agent, TokenSource, Work};
 use crate::dial::{AGENT, DialError, dial};
 use crate::wire::{Carrier, Ended, Event, drive};
 
@@ -30,6 +30,9 @@ const STABLE: Duration = Duration::from_secs(30);
 
 /// How long to wait when only a person can mend what is wrong; full jitter above half of it.
 const SLOW: Duration = Duration::from_secs(60);
+
+/// How often the token file is looked at. A person who replaces a token revokes the old one soon after.
+const TOKEN_CHECK: Duration = Duration::from_secs(2);
 
 /// How long the second line waits after the first one was opened.
 const SECOND_LINE_AFTER: Duration = Duration::from_secs(1);
@@ -49,9 +52,8 @@ enum Over {
 /// A line under way.
 struct Live {
     carrier: Arc<Carrier>,
-    driver: JoinHandle<Ended>,
+    driver: AbortOnDropHandle<Ended>,
     goaway: mpsc::Receiver<GoAway>,
-    token: String,
 }
 
 impl Agent {
@@ -64,7 +66,12 @@ impl Agent {
         let mut backoff = Backoff::new(REDIAL_FIRST, REDIAL_MAX);
         while !stop.is_cancelled() {
             let started = Instant::now();
-            let over = self.live(slot).await;
+            let token = self.token.read();
+            let over = match &token {
+                Ok(token) => self.live(slot, token).await,
+                Err(why) => Over::Slow { why: why.clone() },
+            };
+            let slow = matches!(over, Over::Slow { .. });
             if started.elapsed() >= STABLE {
                 backoff.reset();
             }
@@ -82,27 +89,29 @@ impl Agent {
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.woke_up.notified() => {}
+                // Somebody has mended what only a person can mend.
+                _ = self.fresh_token(token.as_deref().unwrap_or_default()), if slow => {}
             }
         }
     }
 
     /// Opens a line and stays on it.
-    async fn live(self: &Arc<Self>, slot: u8) -> Over {
+    async fn live(self: &Arc<Self>, slot: u8, token: &str) -> Over {
         let woke_up = self.woke_up.notified();
-        let (live, welcome) = match self.open(slot).await {
+        let (live, welcome) = match self.open(slot, token).await {
             Ok(opened) => opened,
             Err(over) => return over,
         };
         let carrier = Arc::clone(&live.carrier);
         let on_list = self.lines.add(carrier, &welcome, &self.work.routes);
-        let Live { carrier, mut driver, mut goaway, token } = live;
+        let Live { carrier, mut driver, mut goaway } = live;
         let over = tokio::select! {
             ended = &mut driver => lost(ended),
             Some(goaway) = goaway.recv() => {
                 Over::Moving { after: Duration::from_millis(goaway.reconnect_after_ms.into()) }
             }
             () = woke_up => Over::Woke,
-            () = self.renew(&carrier, token, welcome.token_expires_in_ms) => unreachable!("renewing never ends"),
+            () = self.renew(&carrier, token) => unreachable!("renewing never ends"),
         };
         match over {
             // What is under way on the old line ends there, while the new one is opened.
@@ -121,19 +130,21 @@ impl Agent {
     }
 
     /// Dials, says HELLO, and waits for WELCOME.
-    async fn open(self: &Arc<Self>, slot: u8) -> Result<(Live, Welcome), Over> {
-        let token = self.token.read().map_err(|why| Over::Slow { why })?;
-        let socket = dial(&self.relay, &self.trust, &token).await.map_err(not_dialed)?;
-        let line = Line::agent(Instant::now(), self.hello(slot))
+    async fn open(self: &Arc<Self>, slot: u8, token: &str) -> Result<(Live, Welcome), Over> {
+        let hello = self.hello(slot);
+        hello.check(&VERSIONS).map_err(|e| Over::Slow { why: e.to_string() })?;
+        let socket = dial(&self.relay, &self.trust, token).await.map_err(not_dialed)?;
+        let line = Line::agent(Instant::now(), hello)
             .map_err(|e| Over::Slow { why: format!("too many subscriptions: {e}") })?;
         let carrier = Carrier::new(line);
         let (welcomed, mut welcome) = oneshot::channel();
         let (leaving, goaway) = mpsc::channel(1);
         let on = events(Arc::clone(&self.work), welcomed, leaving);
-        let mut driver = tokio::spawn(drive(socket, Arc::clone(&carrier), on));
+        let drive = drive(socket, Arc::clone(&carrier), on);
+        let mut driver = AbortOnDropHandle::new(tokio::spawn(drive));
         tokio::select! {
             biased;
-            Ok(welcome) = &mut welcome => Ok((Live { carrier, driver, goaway, token }, welcome)),
+            Ok(welcome) = &mut welcome => Ok((Live { carrier, driver, goaway }, welcome)),
             ended = &mut driver => Err(lost(ended)),
         }
     }
@@ -156,18 +167,28 @@ impl Agent {
         }
     }
 
-    /// Shows the relay a fresh token before the old one expires, as soon as there is one.
-    async fn renew(&self, carrier: &Carrier, mut token: String, expires_in_ms: Option<u64>) {
-        let Some(expires_in_ms) = expires_in_ms else { return std::future::pending().await };
-        let mut wait = Duration::from_millis(expires_in_ms) / 2;
+    /// Shows the relay every fresh token as soon as there is one: the old one may expire or be revoked any time.
+    async fn renew(&self, carrier: &Carrier, token: &str) {
+        let mut token = token.to_owned();
         loop {
-            sleep(wait).await;
-            wait = (wait / 2).max(Duration::from_secs(1));
-            if let Ok(fresh) = self.token.read().map_err(|why| tracing::warn!(why))
-                && fresh != token
-            {
-                carrier.renew(&fresh);
-                token = fresh;
+            token = self.fresh_token(&token).await;
+            if let Err(error) = carrier.renew(&token) {
+                tracing::warn!(%error, "what is in the token file is no token; the old one stays");
+            }
+        }
+    }
+
+    /// Waits until the token file holds another token than this one.
+    async fn fresh_token(&self, old: &str) -> String {
+        if let TokenSource::Fixed(_) = self.token {
+            return std::future::pending().await;
+        }
+        loop {
+            sleep(TOKEN_CHECK).await;
+            // Empty or not there: somebody is just writing it.
+            match self.token.read() {
+                Ok(fresh) if fresh != old && !fresh.is_empty() => return fresh,
+                _ => {}
             }
         }
     }

@@ -4,6 +4,7 @@
 //! and an idle line holds no buffer for it: the large one belongs to the thread.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -31,6 +32,19 @@ impl Bulk {
     /// A socket of which `ahead` was read already.
     pub(super) fn new(socket: Socket, ahead: &[u8]) -> Self {
         Self { socket, ahead: BytesMut::from(ahead) }
+    }
+
+    /// Reads what still comes, for nobody, until the other side has closed.
+    pub(super) async fn read_to_nowhere(&mut self) {
+        self.ahead = BytesMut::new();
+        let mut read = |cx: &mut Context<'_>| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                let mut piece = ReadBuf::new(&mut scratch[..]);
+                ready!(Pin::new(&mut self.socket).poll_read(cx, &mut piece))?;
+                Poll::Ready(Ok::<_, io::Error>(piece.filled().len()))
+            })
+        };
+        while matches!(poll_fn(&mut read).await, Ok(1..)) {}
     }
 
     fn serve(&mut self, buf: &mut ReadBuf<'_>) {

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use relay_protocol::Line;
+use relay_protocol::codec::TooLong;
 use relay_protocol::frame::GoAway;
 use relay_protocol::hello::{Hello, Welcome};
 use relay_protocol::id::StreamId;
-use relay_protocol::line::{Happened, NotOpened, Violation};
+use relay_protocol::line::{Happened, NotOpened};
 use relay_protocol::webhook::Request;
 
+use super::driver::Ended;
 use super::inbox::Inbox;
 use super::pipe::Pipe;
 use super::stream::{Heard, Stream};
@@ -48,6 +50,9 @@ pub enum Event {
 /// fills its batch, the other has nothing to do.
 const WRITE_AT: usize = 8;
 
+/// How long a line that is to be closed may take to write out what it has: a peer that does not read stays no longer.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// One line, the inboxes of its streams, and its WebSocket.
 #[derive(Debug)]
 pub struct Carrier {
@@ -64,16 +69,35 @@ pub(super) struct Shared {
     pub(super) now: Instant,
     /// The socket is gone; nothing will come or go any more.
     pub(super) lost: bool,
-    closing: Option<(u16, String)>,
+    closing: Option<Closing>,
     driver: Option<Waker>,
     /// The driver has nothing to do and is to be woken for the next message.
     asleep: bool,
     idler: Option<Waker>,
 }
 
+/// The wish to close the WebSocket.
+#[derive(Debug)]
+struct Closing {
+    code: u16,
+    reason: String,
+    /// When it is closed even though not everything was written.
+    at_latest: Instant,
+}
+
 impl Shared {
-    /// Makes the driver look: call it whenever the line may have something to send.
-    pub(super) fn wake_driver(&mut self) {
+    /// Wakes whoever the line's new state concerns: call it after everything that was done to it.
+    pub(super) fn settle(&mut self) {
+        self.wake_writers();
+        if self.line.has_output() {
+            self.wake_driver();
+        } else {
+            self.wake_idler();
+        }
+    }
+
+    /// Makes the driver look.
+    fn wake_driver(&mut self) {
         if std::mem::take(&mut self.asleep)
             && let Some(waker) = &self.driver
         {
@@ -87,6 +111,12 @@ impl Shared {
         {
             waker.wake();
         }
+    }
+}
+
+impl From<&Closing> for Ended {
+    fn from(closing: &Closing) -> Self {
+        Self::Asked { code: closing.code, reason: closing.reason.clone() }
     }
 }
 
@@ -117,7 +147,7 @@ impl Carrier {
     ///
     /// The driver's own turn comes after everybody else's; the other side should be at work by then.
     pub(super) fn queued(&self, mut shared: MutexGuard<'_, Shared>) {
-        shared.wake_driver();
+        shared.settle();
         if shared.line.queued() < WRITE_AT {
             return;
         }
@@ -142,7 +172,7 @@ impl Carrier {
         end: bool,
     ) -> Result<Stream, NotOpened> {
         let mut shared = self.lock();
-        if shared.lost {
+        if shared.lost || shared.closing.is_some() {
             return Err(NotOpened::Leaving);
         }
         let now = shared.now;
@@ -153,31 +183,41 @@ impl Carrier {
     }
 
     /// Accepts a HELLO (relay's side).
-    pub fn welcome(&self, hello: &Hello, welcome: Welcome) {
+    ///
+    /// # Errors
+    /// [`TooLong`], when WELCOME does not fit into a frame; close the line then.
+    pub fn welcome(&self, hello: &Hello, welcome: Welcome) -> Result<(), TooLong> {
         let mut shared = self.lock();
         let now = shared.now;
-        shared.line.welcome(now, hello, welcome);
-        shared.wake_driver();
+        shared.line.welcome(now, hello, welcome)?;
+        shared.settle();
+        Ok(())
     }
 
     /// Shows a fresh token (agent's side).
-    pub fn renew(&self, token: &str) {
+    ///
+    /// # Errors
+    /// [`TooLong`], when it is longer than any token is; nothing was sent then.
+    pub fn renew(&self, token: &str) -> Result<(), TooLong> {
         let mut shared = self.lock();
-        shared.line.renew(token);
-        shared.wake_driver();
+        shared.line.renew(token)?;
+        shared.settle();
+        Ok(())
     }
 
     /// Asks the other side for no new streams.
     pub fn go_away(&self, goaway: GoAway) {
         let mut shared = self.lock();
         shared.line.go_away(goaway);
-        shared.wake_driver();
+        shared.settle();
     }
 
-    /// Closes the WebSocket with this code; streams that are left are lost.
+    /// Closes the WebSocket with this code, once everything is written or cannot be; streams that are left are lost.
     pub fn close(&self, code: u16, reason: &str) {
         let mut shared = self.lock();
-        shared.closing.get_or_insert_with(|| (code, reason.to_owned()));
+        let at_latest = Instant::now() + LAST_WORDS;
+        let closing = || Closing { code, reason: reason.to_owned(), at_latest };
+        shared.closing.get_or_insert_with(closing);
         shared.wake_driver();
     }
 
@@ -229,24 +269,27 @@ impl Carrier {
         self: &Arc<Self>,
         now: Instant,
         message: Bytes,
-    ) -> Result<Option<Event>, Violation> {
+    ) -> Result<Option<Event>, Ended> {
         let mut shared = self.lock();
         shared.now = now;
-        let Some(happened) = shared.line.receive(now, message)? else {
-            shared.wake_writers();
-            return Ok(None);
-        };
-        Ok(shared.sort(self, happened))
+        let happened = shared.line.receive(now, message).map_err(Ended::Violation)?;
+        let event = happened.and_then(|happened| shared.sort(self, happened));
+        shared.wake_writers();
+        Ok(event)
     }
 
-    pub(super) fn timeout(&self, now: Instant) -> Result<(), Violation> {
+    /// Lets the time pass.
+    pub(super) fn timeout(&self, now: Instant) -> Result<(), Ended> {
         let mut shared = self.lock();
         shared.now = now;
-        shared.line.timeout(now)
+        if let Some(ended) = shared.closing.as_ref().filter(|closing| now >= closing.at_latest) {
+            return Err(ended.into());
+        }
+        shared.line.timeout(now).map_err(Ended::Violation)
     }
 
     pub(super) fn next_timeout(&self) -> Instant {
-        self.lock().line.next_timeout()
+        self.lock().next_timeout()
     }
 
     /// The next message for the socket.
@@ -260,17 +303,19 @@ impl Carrier {
         message
     }
 
-    /// Remembers whom to wake when there is something to send.
-    pub(super) fn listen(&self, waker: &Waker) {
+    /// Remembers whom to wake when there is something to send; says when time has passed anyway.
+    pub(super) fn listen(&self, waker: &Waker) -> Instant {
         let mut shared = self.lock();
         shared.asleep = true;
         if shared.driver.as_ref().is_none_or(|known| !known.will_wake(waker)) {
             shared.driver = Some(waker.clone());
         }
+        shared.next_timeout()
     }
 
-    pub(super) fn asked_to_close(&self) -> Option<(u16, String)> {
-        self.lock().closing.clone()
+    /// How it ends when it was to be closed and everything is written.
+    pub(super) fn asked_to_close(&self) -> Option<Ended> {
+        self.lock().closing.as_ref().map(Ended::from)
     }
 
     /// The socket is gone: whoever waits on a stream learns it.
@@ -333,6 +378,11 @@ impl Shared {
             Some(inbox) => inbox.push(bytes),
             None => self.line.consume(self.now, stream, bytes.len()),
         }
+    }
+
+    fn next_timeout(&self) -> Instant {
+        let next = self.line.next_timeout();
+        self.closing.as_ref().map_or(next, |closing| closing.at_latest.min(next))
     }
 
     fn wake_writers(&mut self) {

@@ -12,6 +12,7 @@ use relay_protocol::line::Violation;
 use relay_protocol::reason::close;
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 
 use super::carrier::{Carrier, Event};
 use super::pipe::Pipe;
@@ -43,8 +44,22 @@ pub enum Ended {
     Violation(Violation),
     /// A text message came; the other side was told so.
     Text,
+    /// What came is no WebSocket frame; the other side was told so.
+    NoWebSocket(ProtocolError),
     /// The socket broke.
     Broken(Error),
+}
+
+impl Ended {
+    /// Whether the other side did what the protocol does not allow.
+    #[must_use]
+    pub const fn is_fault(&self) -> bool {
+        match self {
+            Self::Violation(violation) => !matches!(violation, Violation::Dead),
+            Self::Text | Self::NoWebSocket(_) => true,
+            Self::Closed { .. } | Self::Asked { .. } | Self::Broken(_) => false,
+        }
+    }
 }
 
 impl std::fmt::Display for Ended {
@@ -59,6 +74,7 @@ impl std::fmt::Display for Ended {
             Self::Asked { code, reason } => write!(f, "closed by this side ({code}): {reason}"),
             Self::Violation(violation) => violation.fmt(f),
             Self::Text => f.write_str("a text message, where only binary ones belong"),
+            Self::NoWebSocket(error) => write!(f, "not a WebSocket frame: {error}"),
             Self::Broken(error) => error.fmt(f),
         }
     }
@@ -77,6 +93,7 @@ pub async fn drive(pipe: Pipe, carrier: Arc<Carrier>, on: impl FnMut(Event)) -> 
         Ended::Asked { code, reason } => Some((*code, reason.clone())),
         Ended::Violation(violation) => Some((violation.close_code(), violation.to_string())),
         Ended::Text => Some((close::UNSUPPORTED, ended.to_string())),
+        Ended::NoWebSocket(_) => Some((close::PROTOCOL, ended.to_string())),
         Ended::Closed { .. } | Ended::Broken(_) => None,
     };
     if let (Some(pipe), Some((code, reason))) = (pipe, farewell) {
@@ -110,16 +127,16 @@ impl<F: FnMut(Event)> Driver<F> {
             Ok(turn) => turn,
             Err(ended) => return Poll::Ready(ended),
         };
-        if let Err(violation) = self.check_time(cx) {
-            return Poll::Ready(Ended::Violation(violation));
-        }
         // From here on whoever queues something wakes this task.
-        carrier.listen(cx.waker());
+        let next = carrier.listen(cx.waker());
+        if let Err(ended) = self.check_time(cx, next) {
+            return Poll::Ready(ended);
+        }
         match pipe.poll_write(cx, || carrier.transmit()) {
             Poll::Ready(Err(ended)) => return Poll::Ready(ended),
             Poll::Ready(Ok(())) => {
-                if let Some((code, reason)) = carrier.asked_to_close() {
-                    return Poll::Ready(Ended::Asked { code, reason });
+                if let Some(ended) = carrier.asked_to_close() {
+                    return Poll::Ready(ended);
                 }
             }
             Poll::Pending => {}
@@ -136,15 +153,19 @@ impl<F: FnMut(Event)> Driver<F> {
         for turn in 0..READ_TURN {
             let Poll::Ready(message) = pipe.poll_read(cx) else { return Ok(turn) };
             let now = *now.get_or_insert_with(Instant::now);
-            if let Some(event) = self.carrier.receive(now, message?).map_err(Ended::Violation)? {
+            if let Some(event) = self.carrier.receive(now, message?)? {
                 (self.on)(event);
             }
         }
         Ok(READ_TURN)
     }
 
-    /// Lets the time pass. The timer is set anew only when it fires: hearing something only ever moves it away.
-    fn check_time(&mut self, cx: &mut Context<'_>) -> Result<(), Violation> {
+    /// Lets the time pass. The timer is set anew when it fires or something is due earlier: what is heard mostly moves
+    /// it away, and that costs nothing.
+    fn check_time(&mut self, cx: &mut Context<'_>, next: Instant) -> Result<(), Ended> {
+        if self.timer.deadline() > next.into() {
+            self.timer.as_mut().reset(next.into());
+        }
         while self.timer.as_mut().poll(cx).is_ready() {
             self.carrier.timeout(Instant::now())?;
             self.timer.as_mut().reset(self.carrier.next_timeout().into());

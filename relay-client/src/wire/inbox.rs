@@ -28,6 +28,8 @@ impl Inbox {
         }
         self.heard = Some(heard);
         self.wake_reader();
+        // It may wait for credit that no longer comes: an answer can end the stream, a refusal does.
+        self.wake_writer();
     }
 
     pub(super) fn push(&mut self, bytes: Bytes) {
@@ -38,6 +40,7 @@ impl Inbox {
     pub(super) fn end(&mut self, trailers: Fields) {
         self.end = Some(trailers);
         self.wake_reader();
+        self.wake_writer();
     }
 
     pub(super) fn break_off(&mut self, reset: Reset) {

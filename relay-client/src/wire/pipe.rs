@@ -1,5 +1,6 @@
 //! The WebSocket of a line: whole messages in, batches of messages out.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -8,6 +9,7 @@ use futures_util::{Sink, Stream};
 use relay_protocol::codec::BadFrame;
 use relay_protocol::limits::FRAME_MAX;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -80,17 +82,19 @@ impl Pipe {
     pub(super) async fn say_goodbye(mut self, code: u16, mut reason: String) {
         reason.truncate(reason.floor_char_boundary(REASON_MAX));
         let mut frame = Some(CloseFrame { code: code.into(), reason: reason.into() });
-        let sent = std::future::poll_fn(|cx| {
+        let sent = poll_fn(|cx| {
             if frame.is_some() {
                 ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
                 Pin::new(&mut self.socket).start_send(Message::Close(frame.take()))?;
             }
             Pin::new(&mut self.socket).poll_flush(cx)
         });
-        if sent.await.is_ok() {
-            while let Some(Ok(_)) =
-                std::future::poll_fn(|cx| Pin::new(&mut self.socket).poll_next(cx)).await
-            {
+        if sent.await.is_err() {
+            return;
+        }
+        while let Some(heard) = poll_fn(|cx| Pin::new(&mut self.socket).poll_next(cx)).await {
+            if heard.is_err() {
+                return self.socket.get_mut().read_to_nowhere().await;
             }
         }
     }
@@ -118,6 +122,9 @@ fn broken(error: Error) -> Ended {
             tracing::debug!(%error, "a message beyond the bound");
             Ended::Violation(BadFrame::TooLong(FRAME_MAX + 1).into())
         }
+        Error::Utf8(_) => Ended::Text,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ended::Broken(error),
+        Error::Protocol(error) => Ended::NoWebSocket(error),
         error => Ended::Broken(error),
     }
 }

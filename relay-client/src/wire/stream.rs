@@ -80,9 +80,7 @@ impl Stream {
         if let Some(heard) = inbox.take_heard() {
             if let Heard::Answered { body, .. } = &heard {
                 shared.line.consume(shared.now, self.id, body.len());
-                if shared.line.has_output() {
-                    shared.wake_driver();
-                }
+                shared.settle();
             }
             return Poll::Ready(heard);
         }
@@ -105,9 +103,7 @@ impl Stream {
         if let Some(chunk) = inbox.take_chunk() {
             if let Chunk::Data(bytes) = &chunk {
                 shared.line.consume(shared.now, self.id, bytes.len());
-                if shared.line.has_output() {
-                    shared.wake_driver();
-                }
+                shared.settle();
             }
             return Poll::Ready(chunk);
         }
@@ -132,7 +128,7 @@ impl Stream {
             return Poll::Ready(Err(Gone));
         }
         let sent = shared.line.send(self.id, bytes);
-        shared.wake_driver();
+        shared.settle();
         match sent {
             Sent::All => Poll::Ready(Ok(())),
             Sent::Gone => Poll::Ready(Err(Gone)),
@@ -150,14 +146,14 @@ impl Stream {
     pub fn end(&self, trailers: Fields) {
         let mut shared = self.carrier.lock();
         shared.line.end(self.id, trailers);
-        shared.wake_driver();
+        shared.settle();
     }
 
     /// Refuses the stream (agent's side): nothing was dispatched.
     pub fn refuse(&self, reason: Refusal, detail: &str) {
         let mut shared = self.carrier.lock();
         shared.line.refuse(self.id, reason, detail);
-        shared.wake_driver();
+        shared.settle();
     }
 
     /// Sends the answer's head (agent's side) with as much of `body` as fits, which is gone from it then; `true` when
@@ -176,7 +172,7 @@ impl Stream {
     pub fn reset(&self, reason: Broken, dispatched: Dispatched, detail: &str) {
         let mut shared = self.carrier.lock();
         shared.line.reset(self.id, reason, dispatched, detail);
-        shared.wake_driver();
+        shared.settle();
     }
 
     /// Completes when the other side has reset the stream; never when it ends in order or the line is lost.
@@ -212,8 +208,6 @@ impl Drop for Stream {
         let panicked = std::thread::panicking();
         let reason = if panicked { Broken::Internal } else { Broken::Cancelled };
         shared.line.reset(self.id, reason, Dispatched::Maybe, "");
-        if shared.line.has_output() {
-            shared.wake_driver();
-        }
+        shared.settle();
     }
 }

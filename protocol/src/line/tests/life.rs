@@ -8,7 +8,7 @@ use crate::limits::{
 use crate::line::{NotOpened, Sent};
 use crate::reason::{Broken, Dispatched, Leaving, Refusal};
 
-fn to_relay(frame: ToRelay) -> Bytes {
+fn to_relay(frame: &ToRelay) -> Bytes {
     frame.encode().expect("a short frame")
 }
 
@@ -142,7 +142,7 @@ fn credit_above_the_limit_ends_the_line_on_a_stream_and_on_the_line() {
         let mut pair = Pair::live(&hello());
         pair.open(&mut Bytes::new(), false);
         pair.pass_all();
-        let credit = |bytes| to_relay(ToRelay::Both(Both::Credit { stream, bytes }));
+        let credit = |bytes| to_relay(&ToRelay::Both(Both::Credit { stream, bytes }));
         let granted = if stream.0 == 0 { LINE_CREDIT } else { STREAM_CREDIT };
         let rest = i32::MAX as u32 - granted;
         assert_eq!(pair.relay.receive(pair.now, credit(rest)), Ok(None));
@@ -160,7 +160,7 @@ fn more_bytes_than_were_granted_end_the_line() {
     pair.pass_all();
     assert_eq!(pair.agent.answer(stream, answer(), &mut Bytes::new(), false), Ok(false));
     pair.pass_all();
-    let data = || to_relay(ToRelay::Both(Both::Data { stream, bytes: zeros(DATA_MAX) }));
+    let data = || to_relay(&ToRelay::Both(Both::Data { stream, bytes: zeros(DATA_MAX) }));
     assert!(pair.relay.receive(pair.now, data()).is_ok());
     let over = pair.relay.receive(pair.now, data());
     assert_eq!(over, Err(Violation::CreditOverrun(stream)));
@@ -174,16 +174,16 @@ fn frames_for_a_stream_that_never_was_end_the_line_and_late_ones_do_not() {
     pair.agent.refuse(stream, Refusal::Overloaded, "");
     pair.pass_all();
     let late = Both::Data { stream, bytes: zeros(9) };
-    assert_eq!(pair.relay.receive(pair.now, to_relay(ToRelay::Both(late))), Ok(None));
+    assert_eq!(pair.relay.receive(pair.now, to_relay(&ToRelay::Both(late))), Ok(None));
     let unknown = Both::End { stream: StreamId(stream.0 + 1), trailers: Fields::default() };
-    let violation = pair.relay.receive(pair.now, to_relay(ToRelay::Both(unknown)));
+    let violation = pair.relay.receive(pair.now, to_relay(&ToRelay::Both(unknown)));
     assert_eq!(violation, Err(Violation::UnknownStream(StreamId(stream.0 + 1))));
 }
 
 #[test]
 fn a_peer_that_provokes_answers_and_reads_none_is_cut_off() {
     let mut pair = Pair::live(&hello());
-    let ping = || to_relay(ToRelay::Both(Both::Ping(1)));
+    let ping = || to_relay(&ToRelay::Both(Both::Ping(1)));
     let mut told = 0;
     while pair.relay.receive(pair.now, ping()).is_ok() {
         told += 1;
