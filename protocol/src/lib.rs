@@ -8,7 +8,7 @@
 //!
 //! - [`id`], [`webhook`], [`hello`], [`reason`]: what is said
 //! - [`frame`], [`codec`]: how it is said, frame by frame
-//! - [`line`]: the life of one line, as a state machine
+//! - [`mod@line`]: the life of one line, as a state machine
 //! - [`limits`]: every bound; [`backoff`]: when to come back
 //!
 //! `PROTOCOL.md` beside this crate is the same for people who write an agent in another language.

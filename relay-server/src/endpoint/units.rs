@@ -58,7 +58,7 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).filter(|bytes| i64::try_from(*bytes).is_ok()).ok_or_else(wrong)
 }
 
-/// A number of bytes as [`bytes`] reads it.
+/// A number of bytes as [`bytes()`] reads it.
 #[must_use]
 pub fn show_bytes(bytes: u64) -> String {
     for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
