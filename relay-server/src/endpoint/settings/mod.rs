@@ -1,0 +1,230 @@
+//! What can be set for an endpoint: one table of keys, each with its own check. Pure.
+//!
+//! The command line, the API and the store all go through [`Settings::apply`], so a setting means the same everywhere.
+
+mod choices;
+mod keys;
+mod values;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_protocol::id::Name;
+
+use crate::delivery::{Filter, Rate, Retry, Selector};
+
+pub use choices::{Capture, Fallback, Order, Reply};
+use keys::KEYS;
+
+/// What a setting for one group begins with; the group's name follows.
+const FILTER_OF: &str = "filter.";
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The settings of one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether the provider waits for the target.
+    pub reply: Reply,
+    /// How long the provider waits for an answer.
+    pub reply_timeout: Duration,
+    /// How long an event waits for an agent that is just reconnecting.
+    pub hold: Duration,
+    /// What happens when there is no answer in time.
+    pub fallback: Fallback,
+    /// The target's statuses that count as no answer, ascending.
+    pub fallback_statuses: Arc<[u16]>,
+    /// The status of the relay's own "taken": a 2xx.
+    pub ack_status: u16,
+    /// Its body; without one, the event's id as JSON.
+    pub ack_body: Option<Arc<str>>,
+    /// What is kept of an event that was answered live.
+    pub capture: Capture,
+    /// The waits between attempts.
+    pub retry: Retry,
+    /// How long after the first attempt another may begin.
+    pub retry_for: Duration,
+    /// The age at which an event is not worth delivering any more, if there is one.
+    pub expire_after: Option<Duration>,
+    /// How long an attempt from the queue may take.
+    pub attempt_timeout: Duration,
+    /// Which events wait for which.
+    pub order: Order,
+    /// The most attempts from the queue at a time, in one group.
+    pub max_in_flight: u32,
+    /// The most attempts from the queue in a time, in one group.
+    pub rate: Option<Rate>,
+    /// Whether the endpoint pauses itself when nearly every attempt fails.
+    pub breaker: bool,
+    /// By what a repeat is known, if at all.
+    pub dedup: Option<Selector>,
+    /// For how long a repeat is known as one.
+    pub dedup_window: Duration,
+    /// The most events in one request to the target.
+    pub batch: u32,
+    /// How long a batch waits to be full.
+    pub batch_wait: Duration,
+    /// Of what only the newest event is delivered, if of anything.
+    pub collapse: Option<Selector>,
+    /// How long it must be quiet before the newest is delivered.
+    pub collapse_wait: Duration,
+    /// The groups, each of which gets every event that its filter takes; `main` is the first of them.
+    pub groups: Vec<Name>,
+    /// The filter of every group without one of its own.
+    pub filter: Option<Filter>,
+    /// The filters of single groups.
+    pub filters: BTreeMap<Name, Filter>,
+    /// The most events that wait.
+    pub queue_max_events: u64,
+    /// The most bytes that wait.
+    pub queue_max_bytes: u64,
+    /// The longest body, in bytes.
+    pub max_body: u64,
+    /// How long a settled event is kept.
+    pub keep_for: Duration,
+    /// How many events are kept, if that is bounded.
+    pub keep_events: Option<u64>,
+    /// How many bytes are kept, if that is bounded.
+    pub keep_bytes: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            reply: Reply::Live,
+            reply_timeout: Duration::from_secs(10),
+            hold: Duration::from_secs(3),
+            fallback: Fallback::Fail,
+            fallback_statuses: Arc::default(),
+            ack_status: 202,
+            ack_body: None,
+            capture: Capture::Full,
+            retry: Retry::Exponential,
+            retry_for: 3 * DAY,
+            expire_after: None,
+            attempt_timeout: Duration::from_secs(30),
+            order: Order::None,
+            max_in_flight: 16,
+            rate: None,
+            breaker: true,
+            dedup: None,
+            dedup_window: DAY,
+            batch: 1,
+            batch_wait: Duration::from_secs(1),
+            collapse: None,
+            collapse_wait: Duration::from_secs(5),
+            groups: vec![Name::main()],
+            filter: None,
+            filters: BTreeMap::new(),
+            queue_max_events: 1_000_000,
+            queue_max_bytes: 10 << 30,
+            max_body: 26 << 20,
+            keep_for: 30 * DAY,
+            keep_events: None,
+            keep_bytes: None,
+        }
+    }
+}
+
+/// A setting that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {why}")]
+pub struct BadSetting {
+    /// The key.
+    pub key: String,
+    /// What is wrong, in words.
+    pub why: String,
+}
+
+impl Settings {
+    /// The settings with these keys set, the rest as by default.
+    ///
+    /// # Errors
+    /// Every key that is unknown or has a value that makes no sense, all at once.
+    pub fn apply(set: &BTreeMap<String, String>) -> Result<Self, Vec<BadSetting>> {
+        let (mut settings, mut bad) = (Self::default(), Vec::new());
+        for (key, value) in set {
+            if let Err(why) = settings.set(key, value.trim()) {
+                bad.push(BadSetting { key: key.clone(), why });
+            }
+        }
+        if !set.contains_key("retry_for") {
+            settings.retry_for = settings.retry_for.max(settings.retry_span());
+        }
+        if bad.is_empty() {
+            bad = settings.contradictions();
+        }
+        if bad.is_empty() { Ok(settings) } else { Err(bad) }
+    }
+
+    /// Every key with its value as text.
+    #[must_use]
+    pub fn show(&self) -> BTreeMap<String, String> {
+        let table = KEYS.iter().map(|key| (key.name.to_owned(), (key.show)(self)));
+        let filter =
+            |(group, filter): (&Name, &Filter)| (format!("{FILTER_OF}{group}"), filter.to_string());
+        table.chain(self.filters.iter().map(filter)).collect()
+    }
+
+    /// The filter of this group, if it has one.
+    #[must_use]
+    pub fn filter_of(&self, group: &Name) -> Option<&Filter> {
+        self.filters.get(group).or(self.filter.as_ref())
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        if let Some(group) = key.strip_prefix(FILTER_OF) {
+            let group: Name =
+                group.parse().map_err(|e: relay_protocol::id::NotAName| e.to_string())?;
+            self.filters.insert(group, Filter::parse(value)?);
+            return Ok(());
+        }
+        let Some(known) = KEYS.iter().find(|known| known.name == key) else {
+            let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+            return Err(format!(
+                "no such setting; there are {}, {FILTER_OF}GROUP",
+                names.join(", ")
+            ));
+        };
+        (known.set)(self, value)
+    }
+
+    /// What a policy with a last attempt needs to come to it: its waits and its attempts, in whole hours.
+    fn retry_span(&self) -> Duration {
+        let (Some(waits), Some(attempts)) = (self.retry.span(), self.retry.attempts()) else {
+            return Duration::ZERO;
+        };
+        let span = waits + self.attempt_timeout * attempts;
+        HOUR * u32::try_from(span.as_secs().div_ceil(HOUR.as_secs())).unwrap_or(u32::MAX)
+    }
+
+    /// Settings that make sense alone, but not together.
+    fn contradictions(&self) -> Vec<BadSetting> {
+        let mut bad = Vec::new();
+        let mut refuse = |key: &str, why: String| bad.push(BadSetting { key: key.into(), why });
+        let live = self.reply != Reply::Ack;
+        if live && self.batch > 1 {
+            refuse(
+                "batch",
+                "a provider that waits for its own answer cannot share it; needs reply=ack".into(),
+            );
+        }
+        if live && self.collapse.is_some() {
+            refuse(
+                "collapse",
+                "a provider that waits for an answer needs its event delivered; needs reply=ack"
+                    .into(),
+            );
+        }
+        for group in self.filters.keys().filter(|group| !self.groups.contains(group)) {
+            let groups: Vec<&str> = self.groups.iter().map(Name::as_str).collect();
+            let why = format!("no such group; groups are {}", groups.join(", "));
+            refuse(&format!("{FILTER_OF}{group}"), why);
+        }
+        bad
+    }
+}
+
+#[cfg(test)]
+mod tests;

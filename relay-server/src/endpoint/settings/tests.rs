@@ -1,0 +1,150 @@
+//! The table of settings: what is read, what is shown, what is refused.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn apply(pairs: &[(&str, &str)]) -> Result<Settings, Vec<BadSetting>> {
+    Settings::apply(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+}
+
+/// Every key with a value that is not its default, as it is shown.
+const SET: &[(&str, &str)] = &[
+    ("ack_body", "{\"ok\": true}"),
+    ("ack_status", "200"),
+    ("attempt_timeout", "5s"),
+    ("batch", "100"),
+    ("batch_wait", "500ms"),
+    ("breaker", "off"),
+    ("capture", "headers"),
+    ("collapse", "json:/issue/key"),
+    ("collapse_wait", "1m"),
+    ("dedup", "header:x-id"),
+    ("dedup_window", "1h"),
+    ("expire_after", "2h"),
+    ("fallback", "queue"),
+    ("fallback_statuses", "502,503"),
+    ("filter", "method == \"POST\""),
+    ("filter.ci", "path == \"/ci\""),
+    ("groups", "main,ci"),
+    ("hold", "0ms"),
+    ("keep_bytes", "1GiB"),
+    ("keep_events", "1000"),
+    ("keep_for", "7d"),
+    ("max_body", "1MiB"),
+    ("max_in_flight", "1"),
+    ("order", "query:id"),
+    ("queue_max_bytes", "1MiB"),
+    ("queue_max_events", "10"),
+    ("rate", "50/s"),
+    ("reply", "ack"),
+    ("reply_timeout", "25s"),
+    ("retry", "1s,10s,1m"),
+    ("retry_for", "1h"),
+];
+
+#[test]
+fn what_is_shown_can_be_set_again() {
+    let settings = apply(SET).unwrap();
+    let shown = settings.show();
+    let pairs: Vec<(&str, &str)> = shown.iter().map(|(k, v)| (&**k, &**v)).collect();
+    assert_eq!(pairs, SET);
+    assert_eq!(Settings::apply(&shown), Ok(settings));
+    let default = Settings::default();
+    assert_eq!(Settings::apply(&default.show()), Ok(default.clone()));
+    for (key, value) in default.show() {
+        assert!(SET.iter().any(|(k, v)| *k == key && *v != value), "{key} is tried");
+    }
+}
+
+#[test]
+fn every_wrong_key_is_told_at_once() {
+    let bad = apply(&[
+        ("hold", "3x"),
+        ("colour", "red"),
+        ("max_body", "9999GiB"),
+        ("reply_timeout", "1ms"),
+    ]);
+    let keys: Vec<String> = bad.unwrap_err().into_iter().map(|bad| bad.key).collect();
+    assert_eq!(keys, ["colour", "hold", "max_body", "reply_timeout"]);
+}
+
+#[test]
+fn a_value_that_makes_no_sense_is_refused() {
+    for (key, values) in [
+        ("reply", &["", "Live", "later"][..]),
+        ("fallback_statuses", &["", "200", "502,", "502;503", "600"]),
+        ("ack_status", &["199", "300", "ok", ""]),
+        ("retry", &["", "exponentially", "1s,,2s"]),
+        ("retry_for", &["0ms", "never"]),
+        ("order", &["", "key", "key:", "header:", "json:a"]),
+        ("max_in_flight", &["0", "-1", "+1", "1e3", "99999999999999999999"]),
+        ("rate", &["0/s", "50", ""]),
+        ("dedup", &["on", ""]),
+        ("batch", &["0", "1001"]),
+        ("groups", &["", "main,", "Main", "a b"]),
+        ("filter", &["", "method ==", "colour == 1"]),
+        ("filter.", &["true"]),
+        ("filter.main", &["", "none"]),
+        ("queue_max_events", &["0"]),
+        ("keep_for", &["0ms", "forever"]),
+    ] {
+        for value in values {
+            let bad = apply(&[(key, value)]).expect_err(value);
+            assert_eq!(bad[0].key, key, "{value}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    for (pairs, key) in [
+        (&[("batch", "2")][..], "batch"),
+        (&[("collapse", "path"), ("reply", "live")], "collapse"),
+        (&[("filter.ci", "true")], "filter.ci"),
+        (&[("filter.ci", "true"), ("groups", "cd")], "filter.ci"),
+    ] {
+        let bad = apply(pairs).expect_err(key);
+        assert_eq!(bad.iter().map(|bad| &*bad.key).collect::<Vec<_>>(), [key]);
+    }
+    assert!(apply(&[("filter.main", "true")]).is_ok());
+}
+
+#[test]
+fn main_is_always_the_first_group() {
+    for (groups, shown) in
+        [("ci", "main,ci"), ("b, main ,a", "main,b,a"), ("a,a", "main,a"), ("main", "main")]
+    {
+        assert_eq!(apply(&[("groups", groups)]).unwrap().show()["groups"], shown);
+    }
+}
+
+#[test]
+fn a_group_has_its_own_filter_or_the_endpoints() {
+    let settings =
+        apply(&[("groups", "a,b"), ("filter", "size > 1"), ("filter.a", "size > 2")]).unwrap();
+    let of = |group: &str| settings.filter_of(&group.parse().unwrap()).unwrap().to_string();
+    assert_eq!([of("main"), of("a"), of("b")], ["size > 1", "size > 2", "size > 1"]);
+}
+
+#[test]
+fn a_policy_with_a_last_attempt_comes_to_it_unless_it_was_cut_by_hand() {
+    for (retry, hours) in
+        [("exponential", 72), ("slack", 72), ("stripe", 73), ("standard-webhooks", 76), ("5d", 121)]
+    {
+        let settings = apply(&[("retry", retry)]).unwrap();
+        assert_eq!(settings.retry_for.as_secs(), hours * 3600, "{retry}");
+        assert_eq!(Settings::apply(&settings.show()), Ok(settings));
+    }
+    let cut = apply(&[("retry", "stripe"), ("retry_for", "1d")]).unwrap();
+    assert_eq!(cut.retry_for, DAY);
+}
+
+proptest! {
+    #[test]
+    fn any_value_of_any_key_is_shown_as_it_is_read_or_refused(at in 0..SET.len(), value in "\\PC{0,20}|[0-9a-z:/,]{1,12}") {
+        if let Ok(settings) = apply(&[(SET[at].0, &value), ("groups", "ci"), ("reply", "ack")]) {
+            prop_assert_eq!(Settings::apply(&settings.show()), Ok(settings));
+        }
+    }
+}
