@@ -58,6 +58,13 @@ impl Filter {
         Ok(Self { text: text.into(), expression: Arc::new(expression), names: names.into() })
     }
 
+    /// Whether it looks into the body: then a long one is read, which is work for a thread that may block (a JSON body of
+    /// 1 MiB takes up to 200 ms).
+    #[must_use]
+    pub fn reads_body(&self) -> bool {
+        self.names.contains(&"body")
+    }
+
     /// Whether the group takes this event.
     #[must_use]
     pub fn takes(&self, event: &View<'_>) -> Verdict {

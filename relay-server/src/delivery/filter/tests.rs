@@ -96,6 +96,14 @@ fn every_function_of_the_list_is_there() {
     }
 }
 
+#[test]
+fn a_filter_tells_whether_it_reads_the_body() {
+    for (filter, reads) in [("size > 1", false), ("path == \"body\"", false), ("has(body.a)", true)]
+    {
+        assert_eq!(Filter::parse(filter).unwrap().reads_body(), reads, "{filter}");
+    }
+}
+
 /// Texts of the greatest length and depth, each on a stack as small as a worker's.
 #[test]
 fn no_nesting_is_too_deep_for_a_workers_stack() {
