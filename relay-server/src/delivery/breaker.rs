@@ -221,7 +221,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_never_shut_for_longer_than_the_longest_wait(turns in prop::collection::vec((0u8..4, any::<u32>()), 0..200)) {
+        fn it_is_never_shut_for_longer_than_the_longest_wait(
+            turns in prop::collection::vec((0u8..4, any::<u32>()), 0..200),
+        ) {
             let (mut breaker, mut now) = (Breaker::default(), NOW);
             for (turn, step) in turns {
                 now += u64::from(step) / 4096;

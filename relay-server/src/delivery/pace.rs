@@ -205,7 +205,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_more_than_burst_and_rate_allow(count in 1u32..5000, burst in 1u32..500, steps in prop::collection::vec(0u64..200, 1..400)) {
+        fn never_more_than_burst_and_rate_allow(
+            count in 1u32..5000,
+            burst in 1u32..500,
+            steps in prop::collection::vec(0u64..200, 1..400),
+        ) {
             let rate = Rate::parse(&format!("{count}/s:{burst}")).unwrap();
             let (mut pace, mut now, mut taken) = (Pace::new(rate), NOW, 0u64);
             for step in steps {

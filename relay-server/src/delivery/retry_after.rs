@@ -47,7 +47,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_not_without_a_panic(value in prop::collection::vec(any::<u8>(), 0..40), now in any::<u64>()) {
+        fn any_bytes_are_read_or_not_without_a_panic(
+            value in prop::collection::vec(any::<u8>(), 0..40),
+            now in any::<u64>(),
+        ) {
             let _ = parse(&value, now);
         }
     }
