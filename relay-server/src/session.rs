@@ -2,6 +2,7 @@
 //!
 //! It drives the protocol over one WebSocket and does not know that deliveries are stored.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -142,22 +143,21 @@ impl Sessions {
         Ok(response)
     }
 
+    /// Stays with one line until it ends. What it holds, thousands of idle lines hold.
     async fn run(self: Arc<Self>, upgraded: Upgraded, grant: Grant) {
-        // The plain socket, without the HTTP library's buffers around it: thousands of idle lines are small that way.
-        let parts = upgraded.downcast::<ServerIo>().expect("every connection is served over it");
-        let socket: TcpStream = TokioIo::into_inner(parts.io).into_inner();
-        let pipe = Pipe::new(Socket::Tcp(socket), &parts.read_buf, Role::Server).await;
+        let pipe = pipe(upgraded).await;
         // ± 20 %, so that thousands of lines do not beat together.
         let heartbeat = self.setup.heartbeat.mul_f64(0.8 + 0.4 * fastrand::f64());
         let carrier = Carrier::new(Line::relay(Instant::now(), Setup { heartbeat, ..self.setup }));
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let line = Arc::clone(&carrier);
+        // Boxed: the channel keeps room for 32 of them all the time.
         let on = move |event| {
-            if events.try_send(event).is_err() {
+            if events.try_send(Box::new(event)).is_err() {
                 line.close(close::PROTOCOL, "HELLO, RENEW and GOAWAY faster than they are seen to");
             }
         };
-        let driver = drive(pipe, Arc::clone(&carrier), on);
+        let driver = Box::pin(drive(pipe, Arc::clone(&carrier), on));
         let id = format!("ses_{:016x}", fastrand::u64(..));
         let host = Host { sessions: self, id, carrier, grant, seated: None };
         host.keep(driver, inbox).await;
@@ -186,6 +186,13 @@ impl Sessions {
     }
 }
 
+/// The plain socket, without the HTTP library's buffers around it.
+async fn pipe(upgraded: Upgraded) -> Pipe {
+    let parts = upgraded.downcast::<ServerIo>().expect("every connection is served over it");
+    let socket: TcpStream = TokioIo::into_inner(parts.io).into_inner();
+    Pipe::new(Socket::Tcp(socket), &parts.read_buf, Role::Server).await
+}
+
 /// One session under way.
 struct Host {
     sessions: Arc<Sessions>,
@@ -197,12 +204,15 @@ struct Host {
 
 impl Host {
     /// Stays with the line until it ends.
-    async fn keep(mut self, driver: impl Future<Output = Ended>, mut inbox: mpsc::Receiver<Event>) {
-        let mut driver = Box::pin(driver);
+    async fn keep(
+        mut self,
+        mut driver: Pin<Box<impl Future<Output = Ended>>>,
+        mut inbox: mpsc::Receiver<Box<Event>>,
+    ) {
         let ended = loop {
             tokio::select! {
                 ended = &mut driver => break ended,
-                Some(event) = inbox.recv() => self.happened(event),
+                Some(event) = inbox.recv() => self.happened(*event),
                 () = expiry(self.grant.expires_ms) => {
                     self.carrier.close(close::NOT_ALLOWED, "the token has expired");
                     self.grant.expires_ms = None;

@@ -4,3 +4,4 @@ mod errors;
 mod fidelity;
 mod limits;
 mod streaming;
+mod wire_idle;
