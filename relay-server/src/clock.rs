@@ -1,10 +1,21 @@
-//! The wall clock, in the one form in which it is stored and shown.
+//! The clocks: the wall's, in the one form in which it is stored and shown, and a steady one, by which things become due.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Now, in milliseconds of the Unix epoch.
 #[must_use]
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Now, as the wall clock would say if nobody had set it since this program began: in milliseconds of the Unix epoch.
+///
+/// What is due goes by this one, so a clock that is set by hours neither brings a storm nor stops anything.
+#[must_use]
+pub fn steady_ms() -> u64 {
+    static START: LazyLock<(u64, Instant)> = LazyLock::new(|| (now_ms(), Instant::now()));
+    let since = u64::try_from(START.1.elapsed().as_millis()).unwrap_or(u64::MAX);
+    START.0.saturating_add(since)
 }

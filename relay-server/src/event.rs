@@ -48,7 +48,7 @@ pub struct Event {
     /// Trailer fields, usually none.
     pub trailers: Fields,
     /// The memory it takes.
-    pub held: Option<Held>,
+    pub held: Option<std::sync::Arc<Held>>,
 }
 
 /// An event's body.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -9,7 +10,7 @@ use relay_protocol::id::Name;
 use tokio::sync::Notify;
 
 use crate::endpoint::EndpointId;
-use crate::session::Session;
+use crate::session::{Session, Subscribed};
 
 /// For how long after its last agent has gone an endpoint counts as just reconnecting.
 const RECENT: Duration = Duration::from_secs(60);
@@ -34,11 +35,26 @@ struct Seat {
     subscription: u16,
 }
 
+impl Seat {
+    fn served(&self) -> &Subscribed {
+        &self.session.subscriptions[usize::from(self.subscription)]
+    }
+}
+
+/// What the agents of a group take from its queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Serves {
+    /// Nothing that is older than this.
+    pub skip_older_than: Option<Duration>,
+}
+
 /// The sessions that share the work of one group.
 #[derive(Debug, Default)]
 struct Group {
     seats: Vec<Seat>,
     left: Option<Instant>,
+    /// Its one agent only looks on.
+    tap: bool,
 }
 
 /// One endpoint's groups.
@@ -52,12 +68,14 @@ struct Place {
 #[derive(Debug)]
 pub struct Router {
     places: DashMap<EndpointId, Place>,
+    /// How many taps there are, over all endpoints: mostly none, and then nobody looks for them.
+    taps: AtomicUsize,
     started: Instant,
 }
 
 impl Default for Router {
     fn default() -> Self {
-        Self { places: DashMap::new(), started: Instant::now() }
+        Self { places: DashMap::new(), taps: AtomicUsize::new(0), started: Instant::now() }
     }
 }
 
@@ -66,9 +84,14 @@ impl Router {
     /// returned, to be told so.
     pub fn join(self: &Arc<Self>, session: &Arc<Session>) -> (Presence, Option<Arc<Session>>) {
         let mut older = None;
-        for (subscription, (endpoint, group)) in session.subscriptions.iter().enumerate() {
-            let mut place = self.places.entry(*endpoint).or_default();
-            let seats = &mut place.groups.entry(group.clone()).or_default().seats;
+        for (subscription, served) in session.subscriptions.iter().enumerate() {
+            let mut place = self.places.entry(served.endpoint).or_default();
+            let group = place.groups.entry(served.group.clone()).or_default();
+            if served.tap {
+                group.tap = true;
+                self.taps.fetch_add(1, Ordering::Relaxed);
+            }
+            let seats = &mut group.seats;
             if let Some(same) = seats.iter().position(|seat| seat.session.is_same_line(session)) {
                 older = Some(seats.swap_remove(same).session);
             }
@@ -79,15 +102,25 @@ impl Router {
         (Presence { router: Arc::clone(self), session: Arc::clone(session) }, older)
     }
 
-    /// Who gets an event of this endpoint for this group; sessions in `tried` have refused it already.
+    /// Who gets an event of this endpoint for this group; sessions in `tried` have refused it already. What is
+    /// `queued` goes to nobody who wants nothing from the queue.
     ///
     /// Work is balanced over agents. Of one agent's lines the first that has room is taken, so that its frames share
     /// system calls.
     #[must_use]
-    pub fn route(&self, endpoint: EndpointId, group: &Name, tried: &[Arc<Session>]) -> Route {
+    pub fn route(
+        &self,
+        endpoint: EndpointId,
+        group: &Name,
+        tried: &[Arc<Session>],
+        queued: bool,
+    ) -> Route {
         let Some(place) = self.places.get(&endpoint) else { return self.nobody(None) };
         let Some(group) = place.groups.get(group) else { return self.nobody(None) };
-        let untried = |seat: &&Seat| !tried.iter().any(|one| Arc::ptr_eq(one, &seat.session));
+        let untried = |seat: &&Seat| {
+            let refused = tried.iter().any(|one| Arc::ptr_eq(one, &seat.session));
+            !refused && (!queued || !seat.served().held)
+        };
         let mut best: Option<(&Seat, usize)> = None;
         for seat in
             group.seats.iter().filter(untried).filter(|seat| seat.session.carrier.has_room())
@@ -108,6 +141,30 @@ impl Router {
             }
             None => self.nobody(group.left),
         }
+    }
+
+    /// Whether somebody takes what waits in the queue of this group, and what of it.
+    #[must_use]
+    pub fn serves(&self, endpoint: EndpointId, group: &Name) -> Option<Serves> {
+        let place = self.places.get(&endpoint)?;
+        let seats = place.groups.get(group)?.seats.iter().map(|seat| (seat, seat.served()));
+        let taking: Vec<_> = seats
+            .filter(|(seat, served)| !served.held && !seat.session.carrier.is_leaving())
+            .map(|(_, served)| served.skip_older_than)
+            .collect();
+        let skip_older_than = taking.iter().flatten().min().copied();
+        (!taking.is_empty()).then_some(Serves { skip_older_than })
+    }
+
+    /// The groups of everybody who only looks on at this endpoint.
+    #[must_use]
+    pub fn taps(&self, endpoint: EndpointId) -> Vec<Name> {
+        if self.taps.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        let Some(place) = self.places.get(&endpoint) else { return Vec::new() };
+        let taps = place.groups.iter().filter(|(_, group)| group.tap);
+        taps.map(|(name, _)| name.clone()).collect()
     }
 
     /// Told whenever an agent of the endpoint comes. Take it before asking, so that nothing is missed in between.
@@ -140,9 +197,16 @@ impl Router {
     }
 
     fn leave(&self, session: &Arc<Session>) {
-        for (endpoint, group) in &session.subscriptions {
-            let Some(mut place) = self.places.get_mut(endpoint) else { continue };
-            let Some(group) = place.groups.get_mut(group) else { continue };
+        for served in &session.subscriptions {
+            if served.tap {
+                self.taps.fetch_sub(1, Ordering::Relaxed);
+            }
+            let Some(mut place) = self.places.get_mut(&served.endpoint) else { continue };
+            if served.tap {
+                place.groups.remove(&served.group);
+                continue;
+            }
+            let Some(group) = place.groups.get_mut(&served.group) else { continue };
             // By identity: a late cleanup must not unseat the session that came in its place.
             group.seats.retain(|seat| !Arc::ptr_eq(&seat.session, session));
             if group.seats.is_empty() {

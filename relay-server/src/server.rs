@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::api::{self, Api};
+use crate::backlog::Backlogs;
 use crate::budget::Budget;
 use crate::config::{Config, PublicUrls};
 use crate::dispatcher::Dispatcher;
@@ -66,7 +67,11 @@ impl Server {
         let base = config.public_url.clone().unwrap_or_else(|| own_url(address));
         let urls = Arc::new(PublicUrls::new(base, config.hooks_domain.clone()));
         let router = Arc::new(Router::default());
-        let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&store), Arc::clone(&router)));
+        let dispatcher = Arc::new(Dispatcher::new(
+            Arc::clone(&store),
+            Arc::clone(&router),
+            Arc::clone(&directory),
+        ));
         let budget = Budget::new(config.in_flight);
         let sessions = Arc::new(Sessions {
             access: Arc::clone(&access),
@@ -78,6 +83,7 @@ impl Server {
                 ..Setup::default()
             },
             urls: Arc::clone(&urls),
+            backlogs: Backlogs::new(Arc::clone(&store)),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
         });
@@ -94,6 +100,7 @@ impl Server {
             access: Arc::clone(&access),
             directory,
             router,
+            dispatcher: Arc::clone(&dispatcher),
             sessions: Arc::clone(&sessions),
             urls: Arc::clone(&urls),
         });
@@ -165,6 +172,7 @@ impl Server {
         let shards: Vec<_> =
             listeners.map(|listener| shard(self.front.clone(), listener)).collect();
         let accepting = tokio::spawn(self.front.clone().accept(first));
+        self.dispatcher.watch_all();
         stop.cancelled().await;
         tokio::select! {
             () = self.shut_down() => {}

@@ -16,7 +16,7 @@ use relay_client::socket::Socket;
 use relay_client::wire::{Carrier, Ended, Event, Pipe, drive};
 use relay_protocol::Line;
 use relay_protocol::frame::GoAway;
-use relay_protocol::hello::{Hello, Served, Welcome};
+use relay_protocol::hello::{Hello, Served, Subscription, Welcome};
 use relay_protocol::id::Name;
 use relay_protocol::line::Setup;
 use relay_protocol::reason::{Leaving, close};
@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Grant};
+use crate::backlog::{Backlog, Backlogs};
 use crate::clock::now_ms;
 use crate::endpoint::{Directory, Endpoint, EndpointId};
 use crate::http::ServerIo;
@@ -46,6 +47,21 @@ const EVENTS_MAX: usize = 16;
 /// What this program calls itself.
 pub const RELAY: &str = concat!("relay-server/", env!("CARGO_PKG_VERSION"));
 
+/// What a session serves.
+#[derive(Debug, Clone)]
+pub struct Subscribed {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// The group; for a tap, one of its own.
+    pub group: Name,
+    /// It only looks on.
+    pub tap: bool,
+    /// What waits in the queue is not sent to it, because there is more than it wants.
+    pub held: bool,
+    /// It wants nothing from the queue that is older than this.
+    pub skip_older_than: Option<Duration>,
+}
+
 /// One live line.
 #[derive(Debug)]
 pub struct Session {
@@ -62,7 +78,7 @@ pub struct Session {
     /// When it came, in milliseconds of the Unix epoch.
     pub since_ms: u64,
     /// What it serves, in HELLO's order.
-    pub subscriptions: Vec<(EndpointId, Name)>,
+    pub subscriptions: Vec<Subscribed>,
     /// The line itself.
     pub carrier: Arc<Carrier>,
 }
@@ -94,6 +110,8 @@ pub struct Sessions {
     pub setup: Setup,
     /// Writes an endpoint's public URL.
     pub urls: Arc<crate::config::PublicUrls>,
+    /// Tells how far behind groups are.
+    pub backlogs: Backlogs,
     /// Every session under way.
     pub tasks: TaskTracker,
     /// Set when no new sessions are admitted.
@@ -212,7 +230,7 @@ impl Host {
         let ended = loop {
             tokio::select! {
                 ended = &mut driver => break ended,
-                Some(event) = inbox.recv() => self.happened(*event),
+                Some(event) = inbox.recv() => self.happened(*event).await,
                 () = expiry(self.grant.expires_ms) => {
                     self.carrier.close(close::NOT_ALLOWED, "the token has expired");
                     self.grant.expires_ms = None;
@@ -228,10 +246,10 @@ impl Host {
         }
     }
 
-    fn happened(&mut self, event: Event) {
+    async fn happened(&mut self, event: Event) {
         match event {
             Event::Hello(hello) => {
-                if let Err((code, why)) = self.introduce(&hello) {
+                if let Err((code, why)) = self.introduce(&hello).await {
                     self.carrier.close(code, &why);
                 }
             }
@@ -245,20 +263,12 @@ impl Host {
     }
 
     /// Seats the session, if everything it asks for exists and is allowed.
-    fn introduce(&mut self, hello: &Hello) -> Result<(), (u16, String)> {
-        let mut served = Vec::new();
-        let mut subscriptions = Vec::new();
+    async fn introduce(&mut self, hello: &Hello) -> Result<(), (u16, String)> {
+        let (mut served, mut subscriptions) = (Vec::new(), Vec::new());
         for wanted in &hello.subscriptions {
-            let endpoint = self.admit(&wanted.endpoint)?;
-            subscriptions.push((endpoint.id, wanted.group.clone()));
-            served.push(Served {
-                endpoint: endpoint.name.clone(),
-                group: wanted.group.clone(),
-                url: self.sessions.urls.of(&endpoint.key),
-                backlog: 0,
-                oldest_ms: 0,
-                held: false,
-            });
+            let (subscribed, told) = self.subscribe(wanted).await?;
+            subscriptions.push(subscribed);
+            served.push(told);
         }
         let session = Arc::new(Session {
             id: self.id.clone(),
@@ -294,6 +304,40 @@ impl Host {
         Ok(())
     }
 
+    /// Looks at one thing that the agent wants, and says how far behind its group is.
+    async fn subscribe(
+        &self,
+        wanted: &Subscription,
+    ) -> Result<(Subscribed, Served), (u16, String)> {
+        let endpoint = self.admit(&wanted.endpoint)?;
+        let groups = &endpoint.settings.groups;
+        if !wanted.tap && !groups.contains(&wanted.group) {
+            let all: Vec<&str> = groups.iter().map(Name::as_str).collect();
+            let (name, group) = (&endpoint.name, &wanted.group);
+            let words = format!("endpoint {name} has no group {group}; it has {}", all.join(", "));
+            return Err((close::UNKNOWN_ENDPOINT, words));
+        }
+        let (group, backlog) = if wanted.tap {
+            (tap_group(), Backlog::default())
+        } else {
+            (wanted.group.clone(), self.sessions.backlogs.of(endpoint.id, &wanted.group).await)
+        };
+        let held = wanted.max_backlog.is_some_and(|most| backlog.count > most);
+        let told = Served {
+            endpoint: endpoint.name.clone(),
+            group: group.clone(),
+            url: self.sessions.urls.of(&endpoint.key),
+            backlog: backlog.count,
+            oldest_ms: backlog.oldest_ms,
+            held,
+        };
+        let skip_older_than = wanted.skip_older_than_ms.map(Duration::from_millis);
+        Ok((
+            Subscribed { endpoint: endpoint.id, group, tap: wanted.tap, held, skip_older_than },
+            told,
+        ))
+    }
+
     fn admit(&self, name: &Name) -> Result<Arc<Endpoint>, (u16, String)> {
         let not_allowed = || (close::NOT_ALLOWED, format!("the token is not for endpoint {name}"));
         if !self.grant.allows(Scope::Listen, name) {
@@ -324,7 +368,10 @@ impl Host {
         let fresh = self.sessions.access.grant(token);
         let served = self.seated.iter().flat_map(|(session, _)| &session.subscriptions);
         let names: Option<Vec<Name>> = served
-            .map(|(id, _)| self.sessions.directory.by_id(*id).map(|endpoint| endpoint.name.clone()))
+            .map(|served| {
+                let endpoint = self.sessions.directory.by_id(served.endpoint);
+                endpoint.map(|endpoint| endpoint.name.clone())
+            })
             .collect();
         let enough =
             |grant: &Grant| names.iter().flatten().all(|name| grant.allows(Scope::Listen, name));
@@ -349,6 +396,11 @@ impl Host {
             self.carrier.close(close::NOT_ALLOWED, "the token was revoked");
         }
     }
+}
+
+/// A group that nobody else is in.
+fn tap_group() -> Name {
+    format!("tap-{:016x}", fastrand::u64(..)).parse().expect("letters, digits and a hyphen")
 }
 
 /// Completes when a token expires; never for one that does not.

@@ -33,7 +33,7 @@ fn show_endpoint(api: &Api, endpoint: &Endpoint, with_secret: bool) -> Shown {
     let sessions = api.router.sessions();
     let serving = |id| {
         move |session: &&Arc<crate::session::Session>| {
-            session.subscriptions.iter().any(|(endpoint, _)| *endpoint == id)
+            session.subscriptions.iter().any(|served| served.endpoint == id)
         }
     };
     let mut agents: Vec<&str> =
@@ -98,6 +98,7 @@ pub(super) async fn create(
     let (signing_secret, created_ms, set) = (new_signing_secret(), now_ms(), wanted.settings);
     let new = NewEndpoint { name, key, signing_secret, created_ms, set, settings };
     let endpoint = api.directory.put(api.store.create_endpoint(new).await?);
+    api.dispatcher.watch(&endpoint);
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, "an endpoint was made");
     Ok((StatusCode::CREATED, axum::Json(show_endpoint(&api, &endpoint, true))))
 }
@@ -116,6 +117,7 @@ pub(super) async fn remove(
     }
     api.store.delete_endpoint(endpoint.id).await?;
     api.directory.remove(&endpoint);
+    api.dispatcher.forget(&endpoint);
     api.router.forget(endpoint.id);
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, "an endpoint was deleted");
     Ok(StatusCode::NO_CONTENT)

@@ -18,6 +18,7 @@ use http::request::Parts;
 
 use crate::access::{Access, Grant};
 use crate::config::PublicUrls;
+use crate::dispatcher::Dispatcher;
 use crate::endpoint::Directory;
 use crate::problem::{Code, Problem, request_id};
 use crate::router::Router as Sessions;
@@ -38,6 +39,8 @@ pub struct Api {
     pub directory: Arc<Directory>,
     /// The agents that are there.
     pub router: Arc<Sessions>,
+    /// Who works on the queues.
+    pub dispatcher: Arc<Dispatcher>,
     /// To close sessions.
     pub sessions: Arc<SessionKeeper>,
     /// Writes public URLs.

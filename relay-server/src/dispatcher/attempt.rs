@@ -12,35 +12,14 @@ use relay_protocol::reason::{Broken, Dispatched, Refusal};
 use relay_protocol::webhook::{Answer, Fields, Request};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Dispatcher, outbound};
+use super::{Dispatcher, Payload, outbound};
 use crate::event::Head;
-use crate::ingress::intake::{Intake, Piece};
 use crate::problem::Code;
 use crate::router::Route;
 use crate::session::Session;
 
 /// How much earlier than the relay the agent's patience ends, so that its more exact verdict comes first.
 const MARGIN: Duration = Duration::from_millis(100);
-
-/// The body of an attempt.
-#[derive(Debug, Clone)]
-pub enum Payload {
-    /// All of it, with its trailers.
-    Whole(Bytes, Fields),
-    /// Still coming, or in a file.
-    Growing(Arc<Intake>, Option<u64>),
-}
-
-impl Payload {
-    /// A copy of a whole body: a slice would keep the HTTP library's whole read buffer from being used again.
-    #[must_use]
-    pub fn copy(&self) -> Bytes {
-        match self {
-            Self::Whole(bytes, _) => Bytes::copy_from_slice(bytes),
-            Self::Growing(..) => Bytes::new(),
-        }
-    }
-}
 
 /// An answer whose head has come.
 #[derive(Debug)]
@@ -73,11 +52,18 @@ impl NoAnswer {
 }
 
 /// What is to be attempted.
-pub(super) struct Order<'a> {
-    pub(super) head: &'a Head,
-    pub(super) group: &'a Name,
-    pub(super) payload: &'a Payload,
+pub(super) struct Order {
+    pub(super) head: Arc<Head>,
+    pub(super) group: Name,
+    pub(super) payload: Payload,
+    /// Which attempt it is, from 1.
     pub(super) number: u32,
+    /// Which replay it is, from 1; 0 for none.
+    pub(super) replay: u32,
+    /// An earlier attempt may have been answered unheard.
+    pub(super) resent: bool,
+    /// Whether it comes from the queue, which not every agent wants.
+    pub(super) queued: bool,
     /// Until when the answer's head must be there.
     pub(super) deadline: Instant,
     /// Until when to wait for an agent that is just reconnecting.
@@ -88,15 +74,15 @@ impl Dispatcher {
     /// Tries until somebody has dispatched it: what was refused before dispatch is tried elsewhere, the rest is final.
     ///
     /// Dropping the future resets the stream, and with it the request to the target.
-    pub(super) async fn attempt(&self, order: &Order<'_>) -> Result<Answered, NoAnswer> {
-        let fields = outbound::fields(order.head, &self.pseudonym);
+    pub(super) async fn attempt(self: Arc<Self>, order: Order) -> Result<Answered, NoAnswer> {
+        let fields = outbound::fields(&order.head, &self.pseudonym, order.replay);
         let (mut tried, mut refusal) = (Vec::new(), None);
         loop {
-            let (session, subscription) = match self.session(order, &tried).await {
+            let (session, subscription) = match self.session(&order, &tried).await {
                 Ok(found) => found,
                 Err(nobody) => return Err(refusal.unwrap_or(nobody)),
             };
-            let guard = match self.open(order, &session, subscription, fields.clone()) {
+            let guard = match self.open(&order, &session, subscription, fields.clone()) {
                 Ok(stream) => Guard(Some(stream)),
                 Err(NotOpened::TooLong(_)) => {
                     return Err(NoAnswer::new(
@@ -109,7 +95,7 @@ impl Dispatcher {
                     continue;
                 }
             };
-            match self.hear(order, guard).await {
+            match self.hear(&order, guard).await {
                 Verdict::Answered(answered) => return Ok(answered),
                 Verdict::Final(no_answer) => return Err(no_answer),
                 Verdict::Elsewhere(no_answer) => {
@@ -123,11 +109,11 @@ impl Dispatcher {
     /// A session that has not refused yet; waits for one if it is likely to come.
     async fn session(
         &self,
-        order: &Order<'_>,
+        order: &Order,
         tried: &[Arc<Session>],
     ) -> Result<(Arc<Session>, u16), NoAnswer> {
         let endpoint = order.head.endpoint;
-        match self.router.route(endpoint, order.group, tried) {
+        match self.router.route(endpoint, &order.group, tried, order.queued) {
             Route::To(session, subscription) => return Ok((session, subscription)),
             Route::Nobody => return Err(offline()),
             Route::Full | Route::Away => {}
@@ -138,7 +124,7 @@ impl Dispatcher {
             let mut changed = std::pin::pin!(changes.notified());
             // Interest first, then the look: whoever comes in between is not missed.
             changed.as_mut().enable();
-            match self.router.route(endpoint, order.group, tried) {
+            match self.router.route(endpoint, &order.group, tried, order.queued) {
                 Route::To(session, subscription) => return Ok((session, subscription)),
                 Route::Full => {
                     return Err(NoAnswer::new(
@@ -157,47 +143,42 @@ impl Dispatcher {
 
     fn open(
         &self,
-        order: &Order<'_>,
+        order: &Order,
         session: &Session,
         subscription: u16,
         fields: Fields,
     ) -> Result<Arc<Stream>, NotOpened> {
         let left = order.deadline.saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
-        let (length, mut body, end) = match order.payload {
-            Payload::Whole(bytes, trailers) => {
-                (Some(bytes.len() as u64), bytes.clone(), trailers.is_empty())
-            }
-            Payload::Growing(_, length) => (*length, Bytes::new(), false),
+        let with_trailers = order.payload.has_trailers();
+        let (mut body, end) = match &order.payload {
+            Payload::Whole { bytes, .. } => (bytes.clone(), !with_trailers),
+            Payload::Growing(..) | Payload::Stored(..) => (Bytes::new(), false),
         };
-        let with_trailers =
-            matches!(order.payload, Payload::Whole(_, trailers) if !trailers.is_empty());
+        let length = order.payload.len().filter(|_| !with_trailers);
         let request = Request {
             event: order.head.id,
             attempt: order.number,
             subscription,
-            resent: false,
+            resent: order.resent,
             deadline_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1),
             method: order.head.method.clone(),
             path: order.head.path.clone(),
             fields,
             // Trailers need the chunked coding (RFC 9112 §7.1.2), so no length is told.
-            length: if with_trailers { None } else { length },
+            length,
         };
         let stream = Arc::new(session.carrier.open(request, &mut body, end)?);
-        let rest = match order.payload {
-            Payload::Whole(_, trailers) if !body.is_empty() || !end => {
-                Some(Payload::Whole(body, trailers.clone()))
-            }
-            Payload::Whole(..) => None,
-            growing @ Payload::Growing(..) => Some(growing.clone()),
-        };
-        if let Some(rest) = rest {
-            self.tasks.spawn(pump(Arc::clone(&stream), rest));
+        if !body.is_empty() || !end {
+            let sent = match &order.payload {
+                Payload::Whole { bytes, .. } => bytes.len() - body.len(),
+                Payload::Growing(..) | Payload::Stored(..) => 0,
+            };
+            self.tasks.spawn(order.payload.clone().pump(Arc::clone(&stream), sent));
         }
         Ok(stream)
     }
 
-    async fn hear(&self, order: &Order<'_>, mut guard: Guard) -> Verdict {
+    async fn hear(&self, order: &Order, mut guard: Guard) -> Verdict {
         let Ok(heard) = timeout_at(order.deadline, guard.stream().heard()).await else {
             let detail = "the agent gave no answer in time";
             return Verdict::Final(NoAnswer::new(Code::AgentTimeout, detail));
@@ -238,34 +219,6 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(stream) = &self.0 {
             stream.reset(Broken::Cancelled, Dispatched::Maybe, "nobody waits for the answer");
-        }
-    }
-}
-
-/// Sends the rest of a request's body; ends when the stream does.
-async fn pump(stream: Arc<Stream>, rest: Payload) {
-    let (intake, mut at) = match rest {
-        Payload::Whole(bytes, trailers) => {
-            if stream.send(bytes).await.is_ok() {
-                stream.end(trailers);
-            }
-            return;
-        }
-        Payload::Growing(intake, _) => (intake, 0),
-    };
-    loop {
-        match intake.piece(at).await {
-            Piece::Data(bytes) => {
-                at += bytes.len() as u64;
-                if stream.send(bytes).await.is_err() {
-                    return;
-                }
-            }
-            Piece::End(trailers) => return stream.end(trailers),
-            Piece::Broken => {
-                let words = "the request's body broke off at the caller";
-                return stream.reset(Broken::RequestIncomplete, Dispatched::Maybe, words);
-            }
         }
     }
 }

@@ -1,136 +1,199 @@
-//! A live event: the caller waits for the target's own answer.
+//! A live event: the caller waits for the target's own answer, and is told that the event was taken if none comes in time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
-use relay_client::wire::{Chunk, Stream};
 use relay_protocol::id::Name;
-use relay_protocol::reason::{Broken, Dispatched};
-use relay_protocol::webhook::{Answer, Fields};
-use tokio::time::Instant;
+use relay_protocol::reason::Dispatched;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use super::attempt::Order;
-use super::{Dispatcher, NoAnswer, Payload, Recording};
-use crate::endpoint::Endpoint;
-use crate::event::Head;
+use super::outcome::{Conclusion, Trial, after_answer, after_no_answer, hear_out};
+use super::record::Record;
+use super::{Answered, Arrived, Caller, Dispatcher, NoAnswer, Reply, not_stored};
+use crate::clock::{now_ms, steady_ms};
+use crate::delivery::breaker::Ended;
+use crate::endpoint::settings::Fallback;
+use crate::problem::Code;
+use crate::store::StoreError;
+use crate::store::records::{Lease, Next, Settlement};
 
-/// A caller who waits.
-#[derive(Debug)]
-pub struct LiveCall<'a> {
-    /// The event, but for its body.
-    pub head: &'a Head,
-    /// Its endpoint.
-    pub endpoint: &'a Endpoint,
-    /// Its body.
-    pub payload: &'a Payload,
-    /// What is kept of it.
-    pub recording: Option<Recording>,
-    /// When the request had come.
-    pub since: Instant,
+/// How long after its deadline an attempt keeps its lease: until whoever made it has surely settled it.
+pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(15);
+
+/// What came of the wait for an answer.
+enum Wait {
+    Over(Result<Answered, NoAnswer>),
+    /// The caller is not to wait any longer, but the attempt goes on.
+    Late(std::pin::Pin<Box<dyn Future<Output = Result<Answered, NoAnswer>> + Send>>),
 }
 
 impl Dispatcher {
     /// Brings a live event to its target and waits for the head of the answer.
     ///
     /// Dropping the future, because the caller has gone, cancels the request to the target.
-    ///
-    /// # Errors
-    /// [`NoAnswer`]: none could be had in time.
-    pub async fn live(&self, call: LiveCall<'_>) -> Result<Caller, NoAnswer> {
-        let settings = &call.endpoint.settings;
-        let group = Name::main();
+    pub(super) async fn live(
+        self: &Arc<Self>,
+        arrived: Arrived,
+        record: Option<Record>,
+    ) -> Result<Reply, NoAnswer> {
+        let settings = &arrived.endpoint.settings;
+        let queues = settings.fallback == Fallback::Queue;
+        let reply_by = arrived.since + settings.reply_timeout;
+        let deadline = if queues {
+            arrived.since + settings.reply_timeout.max(settings.attempt_timeout)
+        } else {
+            reply_by
+        };
+        let trial = Trial { number: 1, spent_ms: 0, started: Instant::now(), started_ms: now_ms() };
         let order = Order {
-            head: call.head,
-            group: &group,
-            payload: call.payload,
+            head: Arc::clone(&arrived.head),
+            group: Name::main(),
+            payload: arrived.payload.clone(),
             number: 1,
-            deadline: call.since + settings.reply_timeout,
-            hold_until: call.since + settings.hold,
+            replay: 0,
+            resent: false,
+            queued: false,
+            deadline,
+            hold_until: arrived.since + settings.hold,
         };
-        let mut recording = call.recording;
-        match self.attempt(&order).await {
-            Ok(answered) => {
-                if let Some(recording) = &mut recording {
-                    recording.answered(&answered.answer);
-                    recording.answer_body(&answered.body);
-                }
-                let stream = if answered.end {
-                    if let Some(recording) = recording.take() {
-                        recording.passed_on();
-                    }
-                    None
-                } else {
-                    Some(answered.stream)
-                };
-                Ok(Caller { answer: answered.answer, first: answered.body, stream, recording })
+        let attempt = Arc::clone(self).attempt(order);
+        let wait = if queues {
+            let mut attempt = Box::pin(attempt);
+            match timeout_at(reply_by, &mut attempt).await {
+                Ok(result) => Wait::Over(result),
+                Err(_) => Wait::Late(attempt),
             }
-            Err(no_answer) => {
-                if let Some(recording) = recording {
-                    recording.failed(&no_answer);
-                }
-                Err(no_answer)
+        } else {
+            Wait::Over(attempt.await)
+        };
+        match wait {
+            Wait::Over(Ok(answered)) if counts_as_none(&arrived, &answered) => {
+                self.answer_counts_as_none(&arrived, record, trial, answered, deadline).await
             }
+            Wait::Over(Ok(answered)) => {
+                self.report_live(&arrived.endpoint, (200..300).contains(&answered.answer.status));
+                Ok(Reply::Answer(Box::new(Caller::new(answered, record))))
+            }
+            Wait::Over(Err(none)) if queues && may_be_tried_again(none.code) => {
+                let conclusion = after_no_answer(settings, trial, none);
+                self.queue(&arrived, record, conclusion).await
+            }
+            Wait::Over(Err(none)) => {
+                if let Some(record) = record {
+                    record.failed(&none);
+                }
+                Err(none)
+            }
+            Wait::Late(attempt) => self.go_on(&arrived, record, trial, attempt, deadline).await,
         }
+    }
+
+    /// An answer whose status the endpoint does not take for one.
+    async fn answer_counts_as_none(
+        self: &Arc<Self>,
+        arrived: &Arrived,
+        record: Option<Record>,
+        trial: Trial,
+        answered: Answered,
+        deadline: Instant,
+    ) -> Result<Reply, NoAnswer> {
+        let status = answered.answer.status;
+        let settings = &arrived.endpoint.settings;
+        let result = hear_out(answered, deadline).await;
+        if settings.fallback == Fallback::Queue {
+            return self.queue(arrived, record, after_answer(settings, trial, result)).await;
+        }
+        let words = format!("the target answered {status}, which counts as no answer here");
+        let none = NoAnswer::new(Code::TargetBadResponse, words);
+        if let Some(record) = record {
+            record.failed(&none);
+        }
+        Err(none)
+    }
+
+    /// Puts a live event into the queue; the caller is told when that is durable.
+    async fn queue(
+        &self,
+        arrived: &Arrived,
+        record: Option<Record>,
+        conclusion: Conclusion,
+    ) -> Result<Reply, NoAnswer> {
+        let record = record.map_or_else(|| self.record(arrived), Ok).map_err(not_stored)?;
+        let Conclusion { attempt, next } = conclusion;
+        // What never left is due at once: it goes as soon as there is an agent.
+        let next = match (next, &attempt) {
+            (Next::Retry { spent_ms, .. }, None) => Next::Retry { due_ms: steady_ms(), spent_ms },
+            (next, _) => next,
+        };
+        record.promise(attempt, next).await.map_err(not_stored)?;
+        Ok(Reply::taken(arrived))
+    }
+
+    /// Tells the caller that the event was taken, and lets its attempt go on: the late answer settles it.
+    async fn go_on(
+        self: &Arc<Self>,
+        arrived: &Arrived,
+        record: Option<Record>,
+        trial: Trial,
+        attempt: impl Future<Output = Result<Answered, NoAnswer>> + Send + 'static,
+        deadline: Instant,
+    ) -> Result<Reply, NoAnswer> {
+        let record = record.map_or_else(|| self.record(arrived), Ok).map_err(not_stored)?;
+        let left = deadline.saturating_duration_since(Instant::now()) + LEASE_MARGIN;
+        let until_ms = steady_ms() + u64::try_from(left.as_millis()).unwrap_or(0);
+        let (dispatcher, endpoint) = (Arc::clone(self), Arc::clone(&arrived.endpoint));
+        let (tell, told) = oneshot::channel();
+        // A task of its own: if the caller goes meanwhile, the promise and the attempt go on all the same.
+        self.tasks.spawn(async move {
+            let lease = match record.promise(None, Next::Held(until_ms)).await {
+                Ok(lease) => lease,
+                Err(error) => return drop(tell.send(Err(error))),
+            };
+            let _ = tell.send(Ok(()));
+            let conclusion = match attempt.await {
+                Ok(answered) => {
+                    let result = hear_out(answered, deadline).await;
+                    after_answer(&endpoint.settings, trial, result)
+                }
+                Err(none) => after_no_answer(&endpoint.settings, trial, none),
+            };
+            dispatcher.conclude(&endpoint, lease, conclusion, Ended::Failed);
+        });
+        told.await.unwrap_or(Err(StoreError::Overloaded)).map_err(not_stored)?;
+        Ok(Reply::taken(arrived))
+    }
+
+    /// Settles a delivery, and lets the endpoint's breaker know.
+    pub(super) fn conclude(
+        &self,
+        endpoint: &crate::endpoint::Endpoint,
+        lease: Lease,
+        conclusion: Conclusion,
+        failed: Ended,
+    ) {
+        if let Some(worked) = conclusion.worked() {
+            self.report(endpoint, &lease.group, if worked { Ended::Worked } else { failed });
+        }
+        let Conclusion { attempt, next } = conclusion;
+        self.store.settle(Settlement { lease, attempt, next });
     }
 }
 
-/// An answer on its way to the caller. Dropped before its end, it is cancelled at the target.
-#[derive(Debug)]
-pub struct Caller {
-    /// The head.
-    pub answer: Answer,
-    /// The first body bytes; all of them if nothing more is to come.
-    pub first: Bytes,
-    stream: Option<Arc<Stream>>,
-    recording: Option<Recording>,
+fn counts_as_none(arrived: &Arrived, answered: &Answered) -> bool {
+    arrived.endpoint.settings.fallback_statuses.contains(&answered.answer.status)
 }
 
-/// The next piece of an answer.
-#[derive(Debug)]
-pub enum AnswerPiece {
-    /// Some bytes.
-    Data(Bytes),
-    /// That was all of it.
-    End(Fields),
-    /// It will never be whole.
-    Broken(String),
+/// Whether another try could go better: nothing is wrong with the request itself.
+fn may_be_tried_again(code: Code) -> bool {
+    !matches!(code, Code::PathNotAllowed | Code::HeadersTooLarge | Code::BadRequest)
 }
 
-impl Caller {
-    /// Whether `first` is all there is.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.stream.is_none()
-    }
-
-    /// The next piece after `first`.
-    pub fn poll_piece(&mut self, cx: &std::task::Context<'_>) -> std::task::Poll<AnswerPiece> {
-        let Some(stream) = &self.stream else {
-            return std::task::Poll::Ready(AnswerPiece::End(Fields::default()));
-        };
-        let piece = match std::task::ready!(stream.poll_chunk(cx)) {
-            Chunk::Data(bytes) => {
-                if let Some(recording) = &mut self.recording {
-                    recording.answer_body(&bytes);
-                }
-                return std::task::Poll::Ready(AnswerPiece::Data(bytes));
-            }
-            Chunk::End(trailers) => AnswerPiece::End(trailers),
-            Chunk::Broken(reset) => AnswerPiece::Broken(reset.detail),
-            Chunk::Lost => AnswerPiece::Broken("the line to the agent broke".into()),
-        };
-        self.stream = None;
-        if let Some(recording) = self.recording.take() {
-            recording.passed_on();
-        }
-        std::task::Poll::Ready(piece)
-    }
-}
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        if let Some(stream) = &self.stream {
-            stream.reset(Broken::Cancelled, Dispatched::Yes, "the caller has gone");
-        }
+impl NoAnswer {
+    /// What the caller is told whose event could be given to nobody now.
+    pub(super) fn paused() -> Self {
+        let detail = "the endpoint is paused".to_owned();
+        Self { code: Code::AgentOffline, dispatched: Dispatched::No, detail }
     }
 }

@@ -1,46 +1,91 @@
 //! Brings events to targets: route, send, hear, settle. The only room that knows both the store and the router.
+//!
+//! An event comes by [`Dispatcher::take`]: it is tried while the caller waits ([`live`]), or kept first ([`kept`]) and
+//! brought by its endpoint's [`queue`].
 
 mod attempt;
+mod caller;
+mod kept;
 mod live;
 mod outbound;
+mod outcome;
+mod payload;
+mod plan;
+mod queue;
 mod record;
+mod tap;
 
 use std::sync::Arc;
 
+use dashmap::DashMap;
+use relay_protocol::id::EventId;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::endpoint::settings::Capture;
+use crate::clock::now_ms;
+use crate::delivery::Content;
+use crate::endpoint::settings::{Capture, Fallback, Reply as ReplyMode};
+use crate::endpoint::{Directory, Endpoint};
 use crate::event::Head;
+use crate::problem::Code;
 use crate::router::Router;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
+use plan::Plan;
+use queue::Queues;
+use record::Record;
 
-pub use attempt::{Answered, NoAnswer, Payload};
-pub use live::{AnswerPiece, Caller, LiveCall};
-pub use record::Recording;
+pub use attempt::{Answered, NoAnswer};
+pub use caller::{AnswerPiece, Caller, Reply, Taken};
+pub use payload::Payload;
+pub use queue::QueueState;
 
 /// The dispatcher.
 #[derive(Debug)]
 pub struct Dispatcher {
     store: Arc<Store>,
     router: Arc<Router>,
+    directory: Arc<Directory>,
     /// The relay's name in `Via`.
     pseudonym: String,
     /// What goes on behind the callers' backs.
     tasks: TaskTracker,
+    queues: Queues,
+    /// Callers who wait for an event that the queue brings.
+    callers: DashMap<EventId, oneshot::Sender<Result<Reply, NoAnswer>>>,
+    /// Set when nothing more is to be begun.
+    draining: CancellationToken,
+}
+
+/// One request that has come in.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The event, but for its body.
+    pub head: Arc<Head>,
+    /// Its endpoint.
+    pub endpoint: Arc<Endpoint>,
+    /// Its body.
+    pub payload: Payload,
+    /// When it came.
+    pub since: Instant,
 }
 
 impl Dispatcher {
-    /// A dispatcher over this store and this router.
+    /// A dispatcher over this store and this router, for these endpoints.
     #[must_use]
-    pub fn new(store: Arc<Store>, router: Arc<Router>) -> Self {
+    pub fn new(store: Arc<Store>, router: Arc<Router>, directory: Arc<Directory>) -> Self {
         let pseudonym = format!("webhook-relay-{}", store.instance());
-        Self { store, router, pseudonym, tasks: TaskTracker::new() }
-    }
-
-    /// Begins the record of a live event; `None` when nothing is kept of it.
-    #[must_use]
-    pub fn record(&self, head: &Head, capture: Capture) -> Option<Recording> {
-        (capture != Capture::None).then(|| Recording::begin(&self.store, head, capture))
+        Self {
+            store,
+            router,
+            directory,
+            pseudonym,
+            tasks: TaskTracker::new(),
+            queues: Queues::default(),
+            callers: DashMap::new(),
+            draining: CancellationToken::new(),
+        }
     }
 
     /// The relay's name in `Via`.
@@ -49,9 +94,109 @@ impl Dispatcher {
         &self.pseudonym
     }
 
+    /// Whether an event of this endpoint must be whole before anything is done with it.
+    #[must_use]
+    pub fn wants_whole(&self, endpoint: &Endpoint) -> bool {
+        let settings = &endpoint.settings;
+        let filters = settings.filters.values().chain(&settings.filter);
+        settings.keeps_first() || filters.into_iter().any(crate::delivery::Filter::reads_body)
+    }
+
+    /// Takes an event, and says what its provider is to be told.
+    ///
+    /// Dropping the future, because the caller has gone, cancels a live attempt; what was promised stays promised.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]: the event was not taken, or could be given to nobody in time.
+    pub async fn take(self: &Arc<Self>, arrived: Arrived) -> Result<Reply, NoAnswer> {
+        self.tap(&arrived);
+        let settings = &arrived.endpoint.settings;
+        if settings.keeps_first() {
+            return Box::pin(self.keep_first(arrived)).await;
+        }
+        let plan = self.plan(&arrived).await;
+        let paused = arrived.endpoint.paused_ms.is_some();
+        if plan.main_filtered().is_some() || (paused && settings.fallback == Fallback::Queue) {
+            return Box::pin(self.keep(arrived, plan)).await;
+        }
+        if paused {
+            return Err(NoAnswer::paused());
+        }
+        let records = settings.capture != Capture::None || plan.has_others();
+        let record = match records {
+            true => Some(self.begin(&arrived, plan).map_err(not_stored)?),
+            false => None,
+        };
+        self.live(arrived, record).await
+    }
+
+    /// The plan for an event. A large body is looked at on a thread of its own.
+    async fn plan(&self, arrived: &Arrived) -> Plan {
+        let size = arrived.payload.len().unwrap_or(0);
+        let (settings, head) = (&arrived.endpoint.settings, &arrived.head);
+        match &arrived.payload {
+            Payload::Whole { bytes, .. } => {
+                Plan::of(settings, head, &Content::new(bytes), size, now_ms())
+            }
+            Payload::Growing(..) => Plan::of(settings, head, &Content::elsewhere(), size, now_ms()),
+            Payload::Stored(file, _) => {
+                let (file, endpoint, head) =
+                    (Arc::clone(file), Arc::clone(&arrived.endpoint), Arc::clone(head));
+                let look = move || plan::of_file(&endpoint.settings, &head, &file, now_ms());
+                let looked = tokio::task::spawn_blocking(look).await;
+                looked.unwrap_or_else(|_| {
+                    Plan::of(settings, &arrived.head, &Content::elsewhere(), size, now_ms())
+                })
+            }
+        }
+    }
+
+    fn begin(&self, arrived: &Arrived, plan: Plan) -> Result<Record, StoreError> {
+        Record::begin(&self.store, &arrived.endpoint, &arrived.head, plan, &arrived.payload)
+    }
+
+    /// The record of an event of which nothing was to be kept, until it has to wait.
+    fn record(&self, arrived: &Arrived) -> Result<Record, StoreError> {
+        let (settings, head) = (&arrived.endpoint.settings, &arrived.head);
+        let size = arrived.payload.len().unwrap_or(0);
+        self.begin(arrived, Plan::of(settings, head, &Content::elsewhere(), size, now_ms()))
+    }
+
+    /// Begins nothing more; what is under way goes on.
+    pub fn stop(&self) {
+        self.draining.cancel();
+    }
+
     /// Waits until nothing goes on behind the callers' backs any more.
     pub async fn drain(&self) {
+        self.stop();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// What a caller is told when the store did not take an event.
+fn not_stored(error: StoreError) -> NoAnswer {
+    match error {
+        StoreError::Overloaded => NoAnswer::new(Code::RelayOverloaded, "the store cannot keep up"),
+        StoreError::QueueFull => {
+            NoAnswer::new(Code::QueueFull, "as much waits for this endpoint as may")
+        }
+        StoreError::NotFound(_) => {
+            NoAnswer::new(Code::UnknownEndpoint, "the endpoint was deleted meanwhile")
+        }
+        error @ (StoreError::Unavailable(_) | StoreError::Exists(_)) => {
+            tracing::debug!(%error, "an event is not stored");
+            NoAnswer::new(Code::StoreUnavailable, "the relay cannot keep events at the moment")
+        }
+    }
+}
+
+impl crate::endpoint::Settings {
+    /// Whether an event is durable before anybody is asked to take it: always for the relay's own word, and where its
+    /// place among others, or whether it is a repeat, is decided by what is kept.
+    fn keeps_first(&self) -> bool {
+        let ordered = self.order != crate::endpoint::settings::Order::None;
+        self.reply == ReplyMode::Ack || ordered || self.dedup.is_some()
     }
 }

@@ -7,8 +7,8 @@ use relay_protocol::webhook::{Fields, FieldsBuilder};
 use crate::event::Head;
 
 /// The fields of an event as they go to the target: those that came, then `X-Forwarded-*`, `Forwarded` (RFC 7239) and
-/// `Via` (RFC 9110 §7.6.3).
-pub(super) fn fields(head: &Head, pseudonym: &str) -> Fields {
+/// `Via` (RFC 9110 §7.6.3), and the mark of a replay.
+pub(super) fn fields(head: &Head, pseudonym: &str, replay: u32) -> Fields {
     let mut fields = Fields::with_capacity(head.fields.encoded().len() + 384);
     fields.extend(&head.fields);
     let remote = head.origin.remote.to_string();
@@ -25,6 +25,9 @@ pub(super) fn fields(head: &Head, pseudonym: &str) -> Fields {
     via.push(b' ');
     via.extend_from_slice(pseudonym.as_bytes());
     fields.push(b"via", &via);
+    if replay > 0 {
+        fields.push(b"webhook-relay-replay", replay.to_string().as_bytes());
+    }
     fields.finish()
 }
 
@@ -75,7 +78,7 @@ mod tests {
             origin: Origin { remote: remote.parse().unwrap(), https, version: "1.1" },
         };
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        fields(&head, "webhook-relay-1").iter().map(|(n, v)| (text(n), text(v))).collect()
+        fields(&head, "webhook-relay-1", 0).iter().map(|(n, v)| (text(n), text(v))).collect()
     }
 
     #[test]

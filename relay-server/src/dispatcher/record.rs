@@ -1,4 +1,7 @@
-//! What is kept of a live event: noted when it goes out, settled when its outcome is known, whoever still listens.
+//! What becomes of a live event in the store: noted when it goes out, settled when its outcome is known, or promised when
+//! there is none in time; whoever still listens.
+
+mod growing;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,92 +9,124 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use relay_protocol::id::Name;
 use relay_protocol::webhook::{Answer, Fields};
-use tokio::task::JoinHandle;
 
-use super::NoAnswer;
+use super::plan::Plan;
+use super::{NoAnswer, Payload};
 use crate::clock::now_ms;
-use crate::endpoint::settings::Capture;
+use crate::endpoint::Endpoint;
+use crate::endpoint::settings::{Capture, Fallback};
 use crate::event::{Body, Event, Head};
-use crate::ingress::intake::Intake;
 use crate::store::records::{
-    Acceptance, Attempt, AttemptResult, Lease, NewDelivery, Next, Room, Settlement, Start,
+    Acceptance, Attempt, AttemptResult, Lease, Next, Promise, Settlement, Start,
 };
 use crate::store::{Store, StoreError};
+use growing::Growing;
 
 /// How much of an answer's body is kept, in bytes.
-const ANSWER_KEPT: usize = 64 * 1024;
+pub(super) const ANSWER_KEPT: usize = 64 * 1024;
 
 /// The record of one live event. Dropped before an outcome was told, it settles as cancelled.
 #[derive(Debug)]
-pub struct Recording {
+pub(super) struct Record {
     store: Arc<Store>,
+    endpoint: Arc<Endpoint>,
+    head: Arc<Head>,
+    plan: Plan,
     lease: Lease,
-    capture: Capture,
     started: Instant,
     started_ms: u64,
+    source: Source,
     answer: Option<(Answer, BytesMut)>,
-    /// For a body that grows: whether the event could be noted, once that is known.
-    noting: Option<JoinHandle<Noted>>,
     settled: bool,
 }
 
-/// What became of an event whose body grew.
+/// Where the event is.
 #[derive(Debug)]
-enum Noted {
-    Yes,
-    /// Its body broke off; only an answer that came nevertheless makes it worth a record.
-    Incomplete(Arc<Head>, u64),
+enum Source {
+    /// The store has it, or will have it before what follows.
+    Noted,
+    /// Here, whole.
+    Here(Payload),
+    /// Still coming.
+    Growing(Growing),
 }
 
-impl Recording {
-    pub(super) fn begin(store: &Arc<Store>, head: &Head, capture: Capture) -> Self {
-        Self {
+impl Record {
+    /// Begins the record of a live event, and notes it if it is to be kept whatever comes of it.
+    ///
+    /// # Errors
+    /// When the store does not take it.
+    pub(super) fn begin(
+        store: &Arc<Store>,
+        endpoint: &Arc<Endpoint>,
+        head: &Arc<Head>,
+        plan: Plan,
+        payload: &Payload,
+    ) -> Result<Self, StoreError> {
+        let lease = Lease::new(head.endpoint, head.id, Name::main());
+        let mut record = Self {
             store: Arc::clone(store),
-            lease: Lease::new(head.endpoint, head.id, Name::main()),
-            capture,
+            endpoint: Arc::clone(endpoint),
+            head: Arc::clone(head),
+            plan,
+            lease,
             started: Instant::now(),
             started_ms: now_ms(),
+            source: Source::Here(payload.clone()),
             answer: None,
-            noting: None,
+            settled: false,
+        };
+        let queues = endpoint.settings.fallback == Fallback::Queue;
+        if record.keeps_whole() || (queues && endpoint.settings.capture != Capture::None) {
+            store.health()?;
+        }
+        if let Payload::Growing(intake, _) = payload {
+            let keep = record.keeps_whole().then(|| record.acceptance_of(&record.live()));
+            record.source = Source::Growing(Growing::begin(store, head, intake, keep));
+        } else if record.keeps_whole() {
+            let event = record.event(payload);
+            store.note(record.acceptance(event, &record.live(), true))?;
+            record.source = Source::Noted;
+        }
+        Ok(record)
+    }
+
+    /// The record of an event that is durable already, under this lease.
+    pub(super) fn of_kept(
+        store: &Arc<Store>,
+        endpoint: &Arc<Endpoint>,
+        head: &Arc<Head>,
+        plan: Plan,
+        lease: Lease,
+    ) -> Self {
+        Self {
+            store: Arc::clone(store),
+            endpoint: Arc::clone(endpoint),
+            head: Arc::clone(head),
+            plan,
+            lease,
+            started: Instant::now(),
+            started_ms: now_ms(),
+            source: Source::Noted,
+            answer: None,
             settled: false,
         }
     }
 
-    /// Notes an event that is whole.
-    ///
-    /// # Errors
-    /// When the store does not take it.
-    pub fn note(&self, event: Event) -> Result<(), StoreError> {
-        let (event, lease) = (Arc::new(event), self.lease.clone());
-        self.store.note(live(event, lease, self.capture == Capture::Full))
-    }
-
-    /// Notes an event whose body still grows, once it is whole.
-    pub fn note_when_whole(&mut self, head: Arc<Head>, intake: Arc<Intake>) {
-        let (store, lease) = (Arc::clone(&self.store), self.lease.clone());
-        let keep_body = self.capture == Capture::Full;
-        self.noting = Some(tokio::spawn(async move {
-            let Some((body, trailers, held)) = intake.finished().await else {
-                return Noted::Incomplete(head, intake.len());
-            };
-            let body = if keep_body { kept(body).await } else { body };
-            let event = Arc::new(Event { head, body, trailers, held });
-            if let Err(error) = store.note(live(event, lease, keep_body)) {
-                tracing::warn!(%error, "a live event is not recorded");
-            }
-            Noted::Yes
-        }));
+    /// Whether all of the event is kept whatever comes of it: somebody wants to see it, or another group gets it.
+    fn keeps_whole(&self) -> bool {
+        self.endpoint.settings.capture == Capture::Full || self.plan.has_others()
     }
 
     /// Takes down the head of the answer.
-    pub fn answered(&mut self, answer: &Answer) {
+    pub(super) fn answered(&mut self, answer: &Answer) {
         self.answer = Some((answer.clone(), BytesMut::new()));
     }
 
     /// Takes down a piece of the answer's body, as far as it is kept.
-    pub fn answer_body(&mut self, bytes: &Bytes) {
+    pub(super) fn answer_body(&mut self, bytes: &Bytes) {
         if let Some((_, kept)) = &mut self.answer
-            && self.capture == Capture::Full
+            && self.endpoint.settings.capture == Capture::Full
         {
             let room = ANSWER_KEPT.saturating_sub(kept.len());
             kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -99,22 +134,91 @@ impl Recording {
     }
 
     /// Settles with the answer that was taken down; the provider got it, whatever it was.
-    pub fn passed_on(mut self) {
+    pub(super) fn passed_on(mut self) {
         self.settle_answer();
     }
 
     /// Settles without an answer.
-    pub fn failed(mut self, no_answer: &NoAnswer) {
+    pub(super) fn failed(mut self, no_answer: &NoAnswer) {
         self.settle_failure(no_answer.code.as_str(), no_answer.detail.clone());
+    }
+
+    /// The attempt as it stands, with this result.
+    pub(super) fn attempt(&self, result: AttemptResult) -> Attempt {
+        let took_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Attempt { number: 1, started_ms: self.started_ms, took_ms, result }
+    }
+
+    /// Promises the event: it is in the queue, durably, when this returns; gives back the lease that it had.
+    ///
+    /// # Errors
+    /// When the store does not take it, or the request broke off before it was whole.
+    pub(super) async fn promise(
+        mut self,
+        attempt: Option<Attempt>,
+        next: Next,
+    ) -> Result<Lease, StoreError> {
+        self.settled = true;
+        let (lease, room) = (self.lease.clone(), self.plan.room);
+        let event = match std::mem::replace(&mut self.source, Source::Noted) {
+            Source::Noted => None,
+            Source::Here(payload) => Some(self.event(&payload)),
+            Source::Growing(growing) => growing.whole(&self.head).await?,
+        };
+        if let Some(event) = event {
+            self.store.note(self.acceptance(event, &self.live(), true))?;
+        }
+        self.store.promise(Promise { lease: lease.clone(), attempt, next, room }).await?;
+        Ok(lease)
+    }
+
+    fn live(&self) -> Start {
+        Start::Live(self.lease.token)
+    }
+
+    fn event(&self, payload: &Payload) -> Event {
+        let head = Arc::clone(&self.head);
+        match payload {
+            // A copy: a slice would keep the HTTP library's whole read buffer from being used again.
+            Payload::Whole { bytes, trailers, held } => {
+                let body = Body::Memory(Bytes::copy_from_slice(bytes));
+                Event { head, body, trailers: trailers.clone(), held: held.clone() }
+            }
+            Payload::Stored(file, trailers) => {
+                let body = Body::Spooled(Arc::clone(file));
+                Event { head, body, trailers: trailers.clone(), held: None }
+            }
+            Payload::Growing(intake, _) => {
+                let body = Body::Absent(intake.len());
+                Event { head, body, trailers: Fields::default(), held: None }
+            }
+        }
+    }
+
+    fn acceptance(&self, event: Event, start: &Start, keep_body: bool) -> Acceptance {
+        let accept = self.acceptance_of(start);
+        accept(event, keep_body)
+    }
+
+    /// What is accepted once the event is whole.
+    fn acceptance_of(
+        &self,
+        start: &Start,
+    ) -> impl FnOnce(Event, bool) -> Acceptance + Send + use<> {
+        let deliveries = self.plan.deliveries(Some(start), self.started_ms);
+        let (room, note) = (self.plan.room, self.plan.note.clone());
+        move |event, keep_body| {
+            let (event, dedup, replay_of) = (Arc::new(event), None, None);
+            Acceptance { event, deliveries, keep_body, dedup, room, note, replay_of }
+        }
     }
 
     fn settle_answer(&mut self) {
         let Some((answer, body)) = self.answer.take() else { return };
         let success = (200..300).contains(&answer.status);
         let next = if success { Next::Delivered } else { Next::Failed };
-        let fields = Fields::clone(&answer.fields);
-        let result = AttemptResult::Answered { status: answer.status, fields, body: body.freeze() };
-        self.settle(result, next);
+        let (status, fields, body) = (answer.status, answer.fields, body.freeze());
+        self.settle(AttemptResult::Answered { status, fields, body }, next);
     }
 
     fn settle_failure(&mut self, code: &'static str, detail: String) {
@@ -125,61 +229,34 @@ impl Recording {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        let took_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let attempt = Attempt { number: 1, started_ms: self.started_ms, took_ms, result };
-        let settlement = Settlement { lease: self.lease.clone(), attempt: Some(attempt), next };
-        let Some(noting) = self.noting.take() else { return self.store.settle(settlement) };
-        // The outcome may not overtake the event on the way into the store.
-        let store = Arc::clone(&self.store);
-        tokio::spawn(async move {
-            match noting.await {
-                Ok(Noted::Yes) => store.settle(settlement),
-                Ok(Noted::Incomplete(head, length)) => {
-                    settle_incomplete(&store, head, length, settlement);
-                }
-                Err(error) => tracing::error!(%error, "a live event is not recorded"),
+        let attempt = Some(self.attempt(result));
+        let settlement = Settlement { lease: self.lease.clone(), attempt, next };
+        match std::mem::replace(&mut self.source, Source::Noted) {
+            Source::Noted => self.store.settle(settlement),
+            Source::Here(payload) => self.keep_head(&payload, settlement),
+            Source::Growing(growing) => {
+                let bare = self.event(&growing.payload());
+                let keeps_head = self.endpoint.settings.capture != Capture::None;
+                let late = self.acceptance(bare, &self.live(), false);
+                growing.settle(&self.store, settlement, late, keeps_head);
             }
-        });
+        }
     }
-}
 
-/// A live event of one group.
-fn live(event: Arc<Event>, lease: Lease, keep_body: bool) -> Acceptance {
-    let (start, order_key, collapse_key) = (Start::Live(lease.token), None, None);
-    let main = NewDelivery { group: lease.group, start, order_key, collapse_key };
-    let room = Room { events: u64::MAX, bytes: u64::MAX };
-    let (dedup, note, replay_of) = (None, None, None);
-    Acceptance { event, deliveries: vec![main], keep_body, dedup, room, note, replay_of }
-}
-
-/// An answer to a request that never was whole: kept without its body.
-fn settle_incomplete(store: &Store, head: Arc<Head>, length: u64, settlement: Settlement) {
-    if matches!(&settlement.attempt, Some(Attempt { result: AttemptResult::Failed { .. }, .. })) {
-        return;
-    }
-    let (trailers, held) = (Fields::default(), None);
-    let event = Arc::new(Event { head, body: Body::Absent(length), trailers, held });
-    match store.note(live(event, settlement.lease.clone(), false)) {
-        Ok(()) => store.settle(settlement),
-        Err(error) => tracing::warn!(%error, "a live event is not recorded"),
-    }
-}
-
-/// Makes a spooled body durable before a row speaks of it.
-async fn kept(body: Body) -> Body {
-    let Body::Spooled(file) = &body else { return body };
-    let file = Arc::clone(file);
-    let synced = tokio::task::spawn_blocking(move || file.keep()).await;
-    match synced.map_err(std::io::Error::other).and_then(|kept| kept) {
-        Ok(()) => body,
-        Err(error) => {
-            tracing::error!(%error, "a spooled body is not kept");
-            Body::Absent(body.len())
+    /// Keeps what the endpoint wants of an event that is over: its head, or nothing.
+    fn keep_head(&self, payload: &Payload, settlement: Settlement) {
+        if self.endpoint.settings.capture == Capture::None {
+            return;
+        }
+        let event = self.event(payload);
+        match self.store.note(self.acceptance(event, &self.live(), false)) {
+            Ok(()) => self.store.settle(settlement),
+            Err(error) => tracing::warn!(%error, "a live event is not recorded"),
         }
     }
 }
 
-impl Drop for Recording {
+impl Drop for Record {
     fn drop(&mut self) {
         if self.settled {
             return;

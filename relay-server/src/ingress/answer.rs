@@ -4,16 +4,59 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use relay_client::fields::to_headers;
+use relay_protocol::id::EventId;
+use relay_protocol::webhook::Answer;
 
-use crate::dispatcher::{AnswerPiece, Caller};
+use crate::dispatcher::{AnswerPiece, Caller, Reply, Taken};
 use crate::http::{Asking, Peer, ResponseBody};
 use crate::problem::{Code, Problem, request_id};
 
+/// Names the event in the relay's own answers.
+const EVENT_ID: HeaderName = HeaderName::from_static("webhook-relay-event-id");
+
+/// The answer for a provider.
+pub(super) fn respond(reply: Reply, peer: &Peer) -> Response<ResponseBody> {
+    match reply {
+        Reply::Answer(caller) => pass_on(*caller, peer),
+        Reply::Taken(taken) => taken_in(&taken),
+        Reply::Repeated { first, answer, body } => repeated(first, &answer, body),
+    }
+}
+
+/// The relay's own word.
+fn taken_in(taken: &Taken) -> Response<ResponseBody> {
+    let id = taken.id.to_string();
+    let (body, kind) = match &taken.body {
+        Some(text) => (text.as_bytes().to_vec(), "text/plain; charset=utf-8"),
+        None => (serde_json::json!({ "id": id }).to_string().into_bytes(), "application/json"),
+    };
+    let mut response = Response::new(ResponseBody::whole(body.into()));
+    *response.status_mut() = StatusCode::from_u16(taken.status).unwrap_or(StatusCode::ACCEPTED);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    name(&mut response, &id);
+    response
+}
+
+/// What the first event with this key was answered.
+fn repeated(first: EventId, answer: &Answer, body: Bytes) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::whole(body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    *response.headers_mut() = to_headers(&answer.fields).unwrap_or_default();
+    name(&mut response, &first.to_string());
+    response
+}
+
+fn name(response: &mut Response<ResponseBody>, id: &str) {
+    let id = HeaderValue::try_from(id).expect("letters and digits");
+    response.headers_mut().insert(EVENT_ID, id);
+}
+
 /// The answer of a target.
-pub(super) fn respond(mut caller: Caller, peer: &Peer) -> Response<ResponseBody> {
+fn pass_on(mut caller: Caller, peer: &Peer) -> Response<ResponseBody> {
     let head =
         StatusCode::from_u16(caller.answer.status).ok().zip(to_headers(&caller.answer.fields).ok());
     let Some((status, headers)) = head else {

@@ -15,12 +15,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::budget::Budget;
-use crate::dispatcher::{Caller, Dispatcher, LiveCall, NoAnswer, Payload};
+use crate::dispatcher::{Arrived, Dispatcher, NoAnswer, Payload, Reply};
 use crate::endpoint::{Directory, Endpoint};
-use crate::event::{Body, Event, Head};
+use crate::event::{Body, Head};
 use crate::http::{Peer, ResponseBody};
 use crate::problem::{Code, Problem, request_id};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use intake::{Bounds, FirstLook, Intake, Whole};
 
 pub use answer::AnswerBody;
@@ -53,7 +53,7 @@ impl Ingress {
         peer: &Peer,
     ) -> Response<ResponseBody> {
         match self.take(request, endpoint, path, peer).await {
-            Ok(caller) => answer::respond(caller, peer),
+            Ok(reply) => answer::respond(reply, peer),
             Err((problem, id)) => {
                 tracing::debug!(
                     code = problem.code.as_str(),
@@ -72,7 +72,7 @@ impl Ingress {
         endpoint: Option<Arc<Endpoint>>,
         path: Bytes,
         peer: &Peer,
-    ) -> Result<Caller, (Problem, String)> {
+    ) -> Result<Reply, (Problem, String)> {
         let since = Instant::now();
         let unnamed = |problem| (problem, request_id());
         let endpoint = endpoint.ok_or_else(|| {
@@ -87,71 +87,51 @@ impl Ingress {
         let bounds = Bounds { max: endpoint.settings.max_body, budget: self.budget.clone() };
         intake::refuse_declared(&body, bounds.max).map_err(named)?;
         let length = http_body::Body::size_hint(&body).exact();
+        let arrived = |payload| {
+            let (head, endpoint) = (Arc::clone(&head), Arc::clone(&endpoint));
+            Arrived { head, endpoint, payload, since }
+        };
         match intake::first_look(body, &bounds).await.map_err(named)? {
-            FirstLook::Whole(whole) => {
+            FirstLook::Whole(Whole { bytes, trailers, held }) => {
                 peer.has_all();
-                self.whole(&endpoint, &head, whole, since).await.map_err(named)
+                let payload = Payload::Whole { bytes, trailers, held: held.map(Arc::new) };
+                let taken = self.dispatcher.take(arrived(payload)).await;
+                taken.map_err(no_answer).map_err(named)
             }
             FirstLook::More { begun, rest } => {
                 let intake = Intake::new(head.id, Arc::clone(self.store.spool()), bounds);
-                let growing = Growing { intake, begun, rest, length, peer: peer.clone() };
-                Box::pin(self.growing(&endpoint, &head, growing, since)).await.map_err(named)
+                let arrived = arrived(Payload::Growing(Arc::clone(&intake), length));
+                let growing = Growing { intake, begun, rest, peer: peer.clone() };
+                Box::pin(self.growing(arrived, growing)).await.map_err(named)
             }
         }
     }
 
-    /// A request that was there at once.
-    async fn whole(
-        &self,
-        endpoint: &Endpoint,
-        head: &Arc<Head>,
-        whole: Whole,
-        since: Instant,
-    ) -> Result<Caller, Problem> {
-        let Whole { bytes, trailers, held } = whole;
-        let payload = Payload::Whole(bytes, trailers.clone());
-        let recording = self.dispatcher.record(head, endpoint.settings.capture);
-        let mut held = held;
-        if let Some(recording) = &recording {
-            let (head, body) = (Arc::clone(head), Body::Memory(payload.copy()));
-            recording
-                .note(Event { head, body, trailers, held: held.take() })
-                .map_err(not_stored)?;
-        }
-        let call = LiveCall { head, endpoint, payload: &payload, recording, since };
-        let outcome = self.dispatcher.live(call).await;
-        drop(held);
-        outcome.map_err(no_answer)
-    }
-
-    /// A request whose body is passed on while it comes.
-    async fn growing(
-        &self,
-        endpoint: &Endpoint,
-        head: &Arc<Head>,
-        growing: Growing,
-        since: Instant,
-    ) -> Result<Caller, Problem> {
-        let Growing { intake, begun, rest, length, peer } = growing;
-        let mut recording = self.dispatcher.record(head, endpoint.settings.capture);
-        if let Some(recording) = &mut recording {
-            self.store.health().map_err(not_stored)?;
-            recording.note_when_whole(Arc::clone(head), Arc::clone(&intake));
+    /// A request whose body comes: passed on while it comes, unless its endpoint wants it whole first.
+    async fn growing(&self, mut arrived: Arrived, growing: Growing) -> Result<Reply, Problem> {
+        let Growing { intake, begun, rest, peer } = growing;
+        if self.dispatcher.wants_whole(&arrived.endpoint) {
+            intake.pull(begun, rest).await?;
+            peer.has_all();
+            let (body, trailers, held) = intake.finished().await.expect("it was pulled to its end");
+            arrived.payload = match body {
+                Body::Spooled(file) => Payload::Stored(file, trailers),
+                Body::Memory(bytes) => Payload::Whole { bytes, trailers, held: held.map(Arc::new) },
+                Body::Absent(_) => arrived.payload,
+            };
+            return self.dispatcher.take(arrived).await.map_err(no_answer);
         }
         let (failed, failure) = oneshot::channel();
-        let pulled = Arc::clone(&intake);
         // A task of its own: the target may have answered long before the caller has sent everything.
         tokio::spawn(async move {
-            match pulled.pull(begun, rest).await {
+            match intake.pull(begun, rest).await {
                 Ok(()) => peer.has_all(),
                 Err(problem) => drop(failed.send(problem)),
             }
         });
-        let payload = Payload::Growing(intake, length);
-        let call = LiveCall { head, endpoint, payload: &payload, recording, since };
         tokio::select! {
             biased;
-            outcome = self.dispatcher.live(call) => outcome.map_err(no_answer),
+            outcome = self.dispatcher.take(arrived) => outcome.map_err(no_answer),
             Ok(problem) = failure => Err(problem),
         }
     }
@@ -173,21 +153,10 @@ struct Growing {
     intake: Arc<Intake>,
     begun: Vec<Bytes>,
     rest: Incoming,
-    length: Option<u64>,
     peer: Peer,
 }
 
 fn no_answer(no_answer: NoAnswer) -> Problem {
     let NoAnswer { code, dispatched, detail } = no_answer;
     Problem { dispatched, ..Problem::new(code, detail) }
-}
-
-fn not_stored(error: StoreError) -> Problem {
-    match error {
-        StoreError::Overloaded => Problem::new(Code::RelayOverloaded, "the store cannot keep up"),
-        error => {
-            tracing::debug!(%error, "an event is not stored");
-            Problem::new(Code::StoreUnavailable, "the relay cannot keep events at the moment")
-        }
-    }
 }

@@ -281,6 +281,17 @@ pub struct Want {
     pub most: usize,
     /// Events that came before this time are put aside as expired.
     pub not_before_ms: u64,
+    /// How they are gathered, if several go at once.
+    pub gather: Option<Gather>,
+}
+
+/// When deliveries that wait to go together may go.
+#[derive(Debug, Clone, Copy)]
+pub struct Gather {
+    /// At once, if so many wait.
+    pub full: usize,
+    /// Else all of them when the first is due, and those due within this time of it, in milliseconds.
+    pub within_ms: u64,
 }
 
 /// What is due.
@@ -290,6 +301,15 @@ pub struct Due {
     pub leased: Vec<Leased>,
     /// When to ask again if nothing changes, in milliseconds of the Unix epoch.
     pub next_ms: Option<u64>,
+}
+
+/// What waits for a group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many deliveries.
+    pub count: u64,
+    /// The event that has waited for the longest time.
+    pub oldest: Option<EventId>,
 }
 
 /// A delivery that is to be attempted.

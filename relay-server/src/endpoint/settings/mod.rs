@@ -95,7 +95,7 @@ impl Default for Settings {
             reply: Reply::Live,
             reply_timeout: Duration::from_secs(10),
             hold: Duration::from_secs(3),
-            fallback: Fallback::Fail,
+            fallback: Fallback::Queue,
             fallback_statuses: Arc::default(),
             ack_status: 202,
             ack_body: None,
@@ -216,6 +216,18 @@ impl Settings {
                 "a provider that waits for an answer needs its event delivered; needs reply=ack"
                     .into(),
             );
+        }
+        if self.order != Order::None {
+            if live && self.fallback == Fallback::Fail {
+                let why = "what could not be delivered keeps its place; needs fallback=queue";
+                refuse("order", why.into());
+            }
+            if self.batch > 1 {
+                refuse("batch", "one at a time, as order wants it, is no batch".into());
+            }
+            if self.collapse.is_some() {
+                refuse("collapse", "what is put aside for a newer one has no place in an order".into());
+            }
         }
         for group in self.filters.keys().filter(|group| !self.groups.contains(group)) {
             let groups: Vec<&str> = self.groups.iter().map(Name::as_str).collect();

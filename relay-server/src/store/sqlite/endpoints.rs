@@ -12,7 +12,8 @@ use super::is_conflict;
 use crate::endpoint::{Endpoint, EndpointId, Key, Settings};
 
 pub(in super::super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Endpoint>> {
-    let sql = "SELECT id, name, key, signing_secret, settings, created_ms FROM endpoints";
+    let sql =
+        "SELECT id, name, key, signing_secret, settings, created_ms, paused_ms FROM endpoints";
     connection.prepare(sql)?.query_map([], endpoint)?.collect()
 }
 
@@ -38,6 +39,7 @@ pub(in super::super) fn create(
         key: new.key,
         signing_secret: new.signing_secret,
         created_ms: new.created_ms,
+        paused_ms: None,
         set: new.set,
         settings: new.settings,
     }))
@@ -70,6 +72,7 @@ fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         key: Key::parse(&key).map_err(|e| broken(2, e))?,
         signing_secret: row.get(3)?,
         created_ms: row.get::<_, i64>(5)? as u64,
+        paused_ms: row.get::<_, Option<i64>>(6)?.map(i64::unsigned_abs),
         set,
         settings,
     })

@@ -29,6 +29,7 @@ pub(super) fn lease(
     want: &Want,
 ) -> rusqlite::Result<Due> {
     let mut due = Due::default();
+    let want = &Want { now_ms: horizon(connection, want)?, ..want.clone() };
     let (mut bytes, mut expired) = (0, 0);
     while due.leased.len() < want.most && bytes < BYTES_MAX && expired < EXPIRED_MAX {
         let Some(row) = first_due(connection, want)? else { break };
@@ -49,7 +50,7 @@ pub(super) fn lease(
 
 /// Takes everything out of the hands that held it before a restart. What nobody was promised is over; the rest is due.
 pub(super) fn take_over(connection: &Connection, books: &mut Books) -> rusqlite::Result<()> {
-    let now_ms = crate::clock::now_ms() as i64;
+    let now_ms = crate::clock::steady_ms() as i64;
     connection.execute(
         "UPDATE deliveries SET due_ms = ?1 WHERE lease IS NOT NULL AND state = 'delivering'",
         [now_ms],
@@ -66,6 +67,21 @@ pub(super) fn take_over(connection: &Connection, books: &mut Books) -> rusqlite:
         books.moves((endpoint, &group), State::Live, State::Failed, row.get(2)?);
     }
     Ok(())
+}
+
+/// Up to which time what is due goes now.
+fn horizon(connection: &Connection, want: &Want) -> rusqlite::Result<u64> {
+    let Some(gather) = want.gather else { return Ok(want.now_ms) };
+    let later = want.now_ms.saturating_add(gather.within_ms);
+    let mut count = connection.prepare_cached(
+        "SELECT count(*), min(due_ms) FROM (SELECT due_ms FROM deliveries WHERE endpoint = ?1 AND grp = ?2
+             AND due_ms IS NOT NULL AND due_ms <= ?3 AND state = 'pending' ORDER BY due_ms LIMIT ?4)",
+    )?;
+    let of = params![want.endpoint.0, want.group.as_str(), later as i64, gather.full as i64];
+    let (n, first): (i64, Option<i64>) =
+        count.query_row(of, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let is_due = first.is_some_and(|first| first.unsigned_abs() <= want.now_ms);
+    Ok(if n >= gather.full as i64 || is_due { later } else { want.now_ms })
 }
 
 /// A delivery that is due.

@@ -181,7 +181,7 @@ pub(super) fn next_turn(
     let Some((event, replay)) = next else { return Ok(()) };
     let sql = "UPDATE deliveries SET due_ms = ?5
          WHERE endpoint = ?1 AND event = ?2 AND grp = ?3 AND replay = ?4 AND due_ms IS NULL";
-    let now_ms = crate::clock::now_ms() as i64;
+    let now_ms = crate::clock::steady_ms() as i64;
     connection.prepare_cached(sql)?.execute(params![
         endpoint,
         event.as_bytes(),

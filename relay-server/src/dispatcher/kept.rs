@@ -1,0 +1,141 @@
+//! Events that are durable before anything is done with them: the relay's own word, order, and repeats.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use relay_protocol::id::{EventId, Name};
+use relay_protocol::webhook::Answer;
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+use super::payload::durable;
+use super::plan::Plan;
+use super::record::{ANSWER_KEPT, Record};
+use super::{Arrived, Dispatcher, NoAnswer, Payload, Reply, not_stored};
+use crate::clock::steady_ms;
+use crate::endpoint::settings::{Fallback, Reply as ReplyMode};
+use crate::event::{Body, Event};
+use crate::store::StoreError;
+use crate::store::records::{Acceptance, Lease, Receipt, Start};
+
+impl Dispatcher {
+    /// Keeps an event, then answers as its endpoint wants it.
+    pub(super) async fn keep_first(self: &Arc<Self>, arrived: Arrived) -> Result<Reply, NoAnswer> {
+        let plan = self.plan(&arrived).await;
+        let settings = &arrived.endpoint.settings;
+        let waits_for_nobody = settings.reply == ReplyMode::Ack
+            || arrived.endpoint.paused_ms.is_some()
+            || plan.main_filtered().is_some();
+        if waits_for_nobody {
+            if settings.reply == ReplyMode::Live
+                && settings.fallback == Fallback::Fail
+                && arrived.endpoint.paused_ms.is_some()
+            {
+                return Err(NoAnswer::paused());
+            }
+            return self.keep(arrived, plan).await;
+        }
+        if plan.is_ordered() {
+            return self.in_turn(arrived, plan).await;
+        }
+        let lease = Lease::new(arrived.head.endpoint, arrived.head.id, Name::main());
+        let start = Start::Live(lease.token);
+        match self.accept(&arrived, &plan, Some(&start)).await? {
+            Receipt::Repeat(first) => self.repeated(&arrived, first).await,
+            Receipt::Kept(_) => {
+                let (endpoint, head) = (&arrived.endpoint, &arrived.head);
+                let record = Record::of_kept(&self.store, endpoint, head, plan, lease);
+                self.live(arrived, Some(record)).await
+            }
+        }
+    }
+
+    /// Keeps an event for the queue, and gives the relay's own word.
+    pub(super) async fn keep(&self, arrived: Arrived, plan: Plan) -> Result<Reply, NoAnswer> {
+        match self.accept(&arrived, &plan, None).await? {
+            Receipt::Kept(_) => Ok(Reply::taken(&arrived)),
+            Receipt::Repeat(first) => self.repeated(&arrived, first).await,
+        }
+    }
+
+    /// Keeps an event for the queue, which brings it in its turn, and waits for its answer.
+    async fn in_turn(&self, arrived: Arrived, plan: Plan) -> Result<Reply, NoAnswer> {
+        let (tell, told) = oneshot::channel();
+        let waiting = Waiting { dispatcher: self, id: arrived.head.id };
+        self.callers.insert(waiting.id, tell);
+        if let Receipt::Repeat(first) = self.accept(&arrived, &plan, None).await? {
+            return self.repeated(&arrived, first).await;
+        }
+        let reply_by = arrived.since + arrived.endpoint.settings.reply_timeout;
+        match timeout_at(reply_by, told).await {
+            Ok(Ok(reply)) => reply,
+            _ => Ok(Reply::taken(&arrived)),
+        }
+    }
+
+    async fn accept(
+        &self,
+        arrived: &Arrived,
+        plan: &Plan,
+        main: Option<&Start>,
+    ) -> Result<Receipt, NoAnswer> {
+        let event = whole(arrived).await.map_err(not_stored)?;
+        let acceptance = Acceptance {
+            event: Arc::new(event),
+            deliveries: plan.deliveries(main, steady_ms()),
+            keep_body: true,
+            dedup: plan.dedup,
+            room: plan.room,
+            note: plan.note.clone(),
+            replay_of: None,
+        };
+        self.store.accept(acceptance).await.map_err(not_stored)
+    }
+
+    /// What the provider of a repeat is told: what the first one's was told, as far as it is known.
+    async fn repeated(&self, arrived: &Arrived, first: EventId) -> Result<Reply, NoAnswer> {
+        let taken = || Reply::taken_as(arrived, first);
+        if arrived.endpoint.settings.reply == ReplyMode::Ack {
+            return Ok(taken());
+        }
+        let kept = self.store.answer(arrived.head.endpoint, first).await.map_err(not_stored)?;
+        Ok(match kept {
+            // An answer of which only the beginning was kept cannot be given again.
+            Some((status, fields, body)) if body.len() < ANSWER_KEPT => {
+                Reply::Repeated { first, answer: Answer { status, fields }, body }
+            }
+            _ => taken(),
+        })
+    }
+}
+
+/// A caller who waits for the queue; off the list when dropped.
+struct Waiting<'a> {
+    dispatcher: &'a Dispatcher,
+    id: EventId,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.dispatcher.callers.remove(&self.id);
+    }
+}
+
+/// The event, its body durable if it is in a file.
+async fn whole(arrived: &Arrived) -> Result<Event, StoreError> {
+    let head = Arc::clone(&arrived.head);
+    let (body, trailers, held) = match arrived.payload.clone() {
+        Payload::Whole { bytes, trailers, held } => {
+            (Body::Memory(Bytes::copy_from_slice(&bytes)), trailers, held)
+        }
+        Payload::Stored(file, trailers) => (Body::Spooled(file), trailers, None),
+        Payload::Growing(intake, _) => {
+            let whole = intake.finished().await;
+            let (body, trailers, held) = whole.ok_or_else(|| {
+                StoreError::Unavailable("the request broke off before it was whole".to_owned())
+            })?;
+            (body, trailers, held.map(Arc::new))
+        }
+    };
+    Ok(Event { head, body: durable(body).await?, trailers, held })
+}

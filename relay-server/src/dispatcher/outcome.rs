@@ -1,0 +1,106 @@
+//! From what came of an attempt to what follows it: hears an answer to its end, and asks `delivery` for the next step.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use relay_client::wire::{Chunk, Stream};
+use relay_protocol::reason::{Broken, Dispatched};
+use relay_protocol::webhook::Fields;
+use tokio::time::{Instant, timeout_at};
+
+use super::record::ANSWER_KEPT;
+use super::{Answered, NoAnswer};
+use crate::clock::steady_ms;
+use crate::delivery::{History, Outcome, Policy, Step, next_step, retry_after};
+use crate::endpoint::Settings;
+use crate::store::records::{Attempt, AttemptResult, Next};
+
+/// An attempt under way, for its record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trial {
+    /// Which one, from 1.
+    pub(super) number: u32,
+    /// How much of the time for retries was spent when it began, in milliseconds.
+    pub(super) spent_ms: u64,
+    pub(super) started: Instant,
+    /// In milliseconds of the Unix epoch.
+    pub(super) started_ms: u64,
+}
+
+/// What came of an attempt, and what follows.
+#[derive(Debug)]
+pub(super) struct Conclusion {
+    /// None when that was no attempt.
+    pub(super) attempt: Option<Attempt>,
+    pub(super) next: Next,
+}
+
+impl Conclusion {
+    /// Whether the target took it; `None` when it was not asked.
+    pub(super) fn worked(&self) -> Option<bool> {
+        self.attempt.as_ref().map(|_| self.next == Next::Delivered)
+    }
+}
+
+/// Hears an answer that nobody else waits for: its end, and as much of its body as is kept.
+pub(super) async fn hear_out(answered: Answered, deadline: Instant) -> AttemptResult {
+    let Answered { answer, body, end, stream } = answered;
+    let mut kept = BytesMut::from(&body[..body.len().min(ANSWER_KEPT)]);
+    if !end && timeout_at(deadline, rest(&stream, &mut kept)).await.is_err() {
+        stream.reset(Broken::Stalled, Dispatched::Yes, "the answer did not end in time");
+    }
+    AttemptResult::Answered { status: answer.status, fields: answer.fields, body: kept.freeze() }
+}
+
+async fn rest(stream: &Arc<Stream>, kept: &mut BytesMut) {
+    while let Chunk::Data(bytes) = stream.chunk().await {
+        let room = ANSWER_KEPT.saturating_sub(kept.len());
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+/// What follows an answer that counts as the outcome of an attempt from the queue.
+pub(super) fn after_answer(settings: &Settings, trial: Trial, result: AttemptResult) -> Conclusion {
+    let outcome = match &result {
+        AttemptResult::Answered { status, fields, .. } => {
+            Outcome::Answered { status: *status, retry_after: asked_for(fields) }
+        }
+        AttemptResult::Failed { .. } => Outcome::Answered { status: 0, retry_after: None },
+    };
+    conclude(settings, trial, outcome, result)
+}
+
+/// What follows an attempt without an answer.
+pub(super) fn after_no_answer(settings: &Settings, trial: Trial, none: NoAnswer) -> Conclusion {
+    let NoAnswer { code, dispatched, detail } = none;
+    let result = AttemptResult::Failed { code: code.as_str(), detail };
+    conclude(settings, trial, Outcome::Unanswered { code, dispatched }, result)
+}
+
+fn conclude(
+    settings: &Settings,
+    trial: Trial,
+    outcome: Outcome,
+    result: AttemptResult,
+) -> Conclusion {
+    let took_ms = u64::try_from(trial.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let history = History { attempts: trial.number, spent_ms: trial.spent_ms, took_ms };
+    let policy = Policy { retry: &settings.retry, retry_for: settings.retry_for };
+    let (number, started_ms) = (trial.number, trial.started_ms);
+    let attempt = Some(Attempt { number, started_ms, took_ms, result });
+    match next_step(policy, history, steady_ms(), outcome, fastrand::f64()) {
+        Step::Delivered => Conclusion { attempt, next: Next::Delivered },
+        Step::Again { due_ms, spent_ms } => {
+            Conclusion { attempt, next: Next::Retry { due_ms, spent_ms } }
+        }
+        Step::Dead { why } => Conclusion { attempt, next: Next::Dead(why) },
+        Step::Release { due_ms } => {
+            let spent_ms = trial.spent_ms;
+            Conclusion { attempt: None, next: Next::Retry { due_ms, spent_ms } }
+        }
+    }
+}
+
+fn asked_for(fields: &Fields) -> Option<std::time::Duration> {
+    retry_after::parse(fields.first(b"retry-after")?, crate::clock::now_ms())
+}

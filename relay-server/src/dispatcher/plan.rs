@@ -1,0 +1,133 @@
+//! What an event will go through, decided once when it comes: which groups get it, in whose turn, and what it repeats.
+
+use relay_protocol::id::Name;
+
+use crate::delivery::filter::{Verdict, View};
+use crate::delivery::{Content, KeyHash, Selector};
+use crate::endpoint::Settings;
+use crate::endpoint::settings::Order;
+use crate::event::Head;
+use crate::store::records::{Dedup, NewDelivery, Room, Start};
+use crate::store::spool::Spooled;
+
+/// The plan for one event.
+#[derive(Debug)]
+pub(super) struct Plan {
+    groups: Vec<Planned>,
+    /// What makes it a repeat of another.
+    pub(super) dedup: Option<Dedup>,
+    /// How much may wait for its endpoint.
+    pub(super) room: Room,
+    /// What is worth knowing about it, in words.
+    pub(super) note: Option<String>,
+    /// How long after it has come it is due.
+    wait_ms: u64,
+}
+
+#[derive(Debug)]
+struct Planned {
+    group: Name,
+    /// Why the group does not get it, if so.
+    filtered: Option<String>,
+    order_key: Option<KeyHash>,
+    collapse_key: Option<KeyHash>,
+}
+
+impl Plan {
+    /// The plan by these settings.
+    pub(super) fn of(
+        settings: &Settings,
+        head: &Head,
+        content: &Content<'_>,
+        size: u64,
+        now_ms: u64,
+    ) -> Self {
+        let mut missing = Vec::new();
+        let mut key = |selector: Option<&Selector>, what: &'static str| {
+            let selector = selector?;
+            let key = selector.key(head, content);
+            if key.is_none() {
+                missing.push(format!("{what}: no key at {selector}"));
+            }
+            key
+        };
+        let order_key = match &settings.order {
+            Order::None => None,
+            Order::Endpoint => Some(KeyHash([0; 16])),
+            Order::Key(selector) => key(Some(selector), "order"),
+        };
+        let dedup_key = key(settings.dedup.as_ref(), "dedup");
+        let collapse_key = key(settings.collapse.as_ref(), "collapse");
+        let view = View { head, event_type: "", size, content };
+        let planned = |group: &Name| {
+            let filtered = filtered(settings, group, &view);
+            Planned { group: group.clone(), filtered, order_key, collapse_key }
+        };
+        let until = |key| Dedup { key, until_ms: now_ms.saturating_add(ms(settings.dedup_window)) };
+        let wait = match () {
+            () if collapse_key.is_some() => ms(settings.collapse_wait),
+            () if settings.batch > 1 => ms(settings.batch_wait),
+            () => 0,
+        };
+        Self {
+            groups: settings.groups.iter().map(planned).collect(),
+            dedup: dedup_key.map(until),
+            room: Room { events: settings.queue_max_events, bytes: settings.queue_max_bytes },
+            note: (!missing.is_empty()).then(|| missing.join("; ")),
+            wait_ms: wait,
+        }
+    }
+
+    /// Whether the group that answers providers gets it; if not, why.
+    pub(super) fn main_filtered(&self) -> Option<&str> {
+        self.groups.first()?.filtered.as_deref()
+    }
+
+    /// Whether other groups than the first get it too.
+    pub(super) fn has_others(&self) -> bool {
+        self.groups.iter().skip(1).any(|planned| planned.filtered.is_none())
+    }
+
+    /// Whether it must wait for its turn.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.groups.first().is_some_and(|main| main.order_key.is_some())
+    }
+
+    /// The deliveries it begins with: `main` as told, the other groups in the queue.
+    pub(super) fn deliveries(&self, main: Option<&Start>, now_ms: u64) -> Vec<NewDelivery> {
+        let due = Start::Due(now_ms.saturating_add(self.wait_ms));
+        let begin = |(n, planned): (usize, &Planned)| NewDelivery {
+            group: planned.group.clone(),
+            start: match (&planned.filtered, main) {
+                (Some(why), _) => Start::Filtered(why.clone()),
+                (None, Some(start)) if n == 0 => start.clone(),
+                (None, _) => due.clone(),
+            },
+            order_key: planned.order_key,
+            collapse_key: planned.collapse_key,
+        };
+        self.groups.iter().enumerate().map(begin).collect()
+    }
+}
+
+/// Why a group does not take an event, if so.
+fn filtered(settings: &Settings, group: &Name, view: &View<'_>) -> Option<String> {
+    let filter = settings.filter_of(group)?;
+    match filter.takes(view) {
+        Verdict::Taken => None,
+        Verdict::NotTaken => Some(format!("the filter of group {group} does not take it")),
+        Verdict::Error(why) => Some(format!("the filter of group {group}: {why}")),
+    }
+}
+
+fn ms(wait: std::time::Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The plan for an event whose body is in a file: read, if it is not too large to be looked at. Blocking.
+pub(super) fn of_file(settings: &Settings, head: &Head, file: &Spooled, now_ms: u64) -> Plan {
+    let (size, most) = (file.len(), crate::delivery::content::JSON_MAX);
+    let body = if size <= most as u64 { file.read(0, most).ok() } else { None };
+    let content = body.as_deref().map_or_else(Content::elsewhere, Content::new);
+    Plan::of(settings, head, &content, size, now_ms)
+}

@@ -1,0 +1,155 @@
+//! Several events in one request: one JSON document with the events in order and base64 bodies.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use relay_protocol::id::EventId;
+use relay_protocol::webhook::Fields;
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use super::super::attempt::Order;
+use super::super::outcome::{Trial, after_answer, after_no_answer, hear_out};
+use super::super::{Dispatcher, Payload};
+use crate::clock::now_ms;
+use crate::delivery::breaker::Ended;
+use crate::endpoint::Endpoint;
+use crate::event::{Body, Head};
+use crate::store::records::{AttemptResult, Leased};
+
+/// The document.
+#[derive(Serialize)]
+struct Document {
+    endpoint: String,
+    events: Vec<Item>,
+}
+
+/// One event in it.
+#[derive(Serialize)]
+struct Item {
+    id: String,
+    attempt: u32,
+    replay: u32,
+    received_at_ms: u64,
+    method: String,
+    /// Raw sub-path and query; bytes that are no UTF-8 are percent-encoded by the sender already or replaced here.
+    path: String,
+    /// Names and values in their order; a value that is no UTF-8 is given in base64 as `{"base64": ...}`.
+    headers: Vec<(String, Value)>,
+    body_base64: String,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Value {
+    Text(String),
+    Bytes { base64: String },
+}
+
+impl Dispatcher {
+    pub(super) async fn deliver_batch(
+        self: Arc<Self>,
+        endpoint: Arc<Endpoint>,
+        leased: Vec<Leased>,
+        failed: Ended,
+    ) {
+        let (mut items, mut kept) = (Vec::new(), Vec::new());
+        for one in leased {
+            match item(&one).await {
+                Some(item) => {
+                    items.push(item);
+                    kept.push(one);
+                }
+                None => self.give_up(one, "body_lost"),
+            }
+        }
+        let Some(first) = kept.first() else { return };
+        let count = items.len();
+        let document = Document { endpoint: endpoint.name.to_string(), events: items };
+        let bytes = Bytes::from(serde_json::to_vec(&document).expect("plain data serializes"));
+        let deadline = Instant::now() + endpoint.settings.attempt_timeout;
+        let (started, started_ms) = (Instant::now(), now_ms());
+        let order = Order {
+            head: Arc::new(head(first, count)),
+            group: first.lease.group.clone(),
+            payload: Payload::Whole { bytes, trailers: Fields::default(), held: None },
+            number: first.attempts + 1,
+            replay: 0,
+            resent: false,
+            queued: true,
+            deadline,
+            hold_until: Instant::now(),
+        };
+        let ending = match Arc::clone(&self).attempt(order).await {
+            Ok(answered) => Ok(hear_out(answered, deadline).await),
+            Err(none) => Err(none),
+        };
+        for one in kept {
+            let (number, spent_ms) = (one.attempts + 1, one.spent_ms);
+            let trial = Trial { number, spent_ms, started, started_ms };
+            let conclusion = match &ending {
+                Ok(result) => after_answer(&endpoint.settings, trial, AttemptResult::clone(result)),
+                Err(none) => after_no_answer(&endpoint.settings, trial, none.clone()),
+            };
+            self.conclude(&endpoint, one.lease, conclusion, failed);
+        }
+    }
+}
+
+/// The head of the one request; its id is the first event's.
+fn head(first: &Leased, count: usize) -> Head {
+    let like = &first.event.head;
+    let count = count.to_string();
+    let mut fields = Fields::with_capacity(128);
+    if let Some(host) = like.fields.first(b"host") {
+        fields.push(b"host", host);
+    }
+    fields.push(b"content-type", b"application/json");
+    fields.push(b"webhook-relay-batch", count.as_bytes());
+    Head {
+        id: like.id,
+        endpoint: like.endpoint,
+        method: Bytes::from_static(b"POST"),
+        path: Bytes::new(),
+        fields: fields.finish(),
+        origin: like.origin.clone(),
+    }
+}
+
+async fn item(leased: &Leased) -> Option<Item> {
+    let head = &leased.event.head;
+    let body = match &leased.event.body {
+        Body::Memory(bytes) => bytes.clone(),
+        Body::Spooled(file) => {
+            let file = Arc::clone(file);
+            let most = usize::try_from(file.len()).unwrap_or(usize::MAX);
+            spawn_blocking(move || file.read(0, most)).await.ok()?.ok()?
+        }
+        Body::Absent(_) => return None,
+    };
+    let id: EventId = head.id;
+    Some(Item {
+        id: id.to_string(),
+        attempt: leased.attempts + 1,
+        replay: leased.lease.replay,
+        received_at_ms: id.unix_ms(),
+        method: String::from_utf8_lossy(&head.method).into_owned(),
+        path: String::from_utf8_lossy(&head.path).into_owned(),
+        headers: head.fields.iter().map(|(n, v)| (text(n), value(v))).collect(),
+        body_base64: STANDARD.encode(&body),
+    })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn value(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Value::Text(text.to_owned()),
+        Err(_) => Value::Bytes { base64: STANDARD.encode(bytes) },
+    }
+}

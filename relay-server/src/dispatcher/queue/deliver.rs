@@ -1,0 +1,132 @@
+//! One delivery from the queue: attempted, heard out, and settled; or given to the caller who waits for it.
+
+use std::sync::Arc;
+
+use relay_protocol::id::Name;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::super::attempt::Order;
+use super::super::outcome::{Trial, after_answer, after_no_answer, hear_out};
+use super::super::plan::Plan;
+use super::super::record::Record;
+use super::super::{Answered, Arrived, Caller, Dispatcher, NoAnswer, Payload, Reply};
+use super::Queue;
+use crate::clock::{now_ms, steady_ms};
+use crate::delivery::breaker::Ended;
+use crate::delivery::{Content, Pace};
+use crate::endpoint::Endpoint;
+use crate::store::records::{Leased, Next, Settlement};
+
+/// Why a delivery is dead whose body is not there.
+const BODY_LOST: &str = "body_lost";
+
+impl Dispatcher {
+    /// Begins what was taken, each on a task of its own.
+    pub(super) fn begin_all(
+        self: &Arc<Self>,
+        endpoint: &Arc<Endpoint>,
+        queue: &Arc<Queue>,
+        leased: Vec<Leased>,
+        pace: &mut Option<Pace>,
+        tasks: &mut JoinSet<()>,
+    ) {
+        if leased.is_empty() {
+            return;
+        }
+        let mut turn = || {
+            let _ = pace.as_mut().map(|pace| pace.take(steady_ms()));
+        };
+        let failed = || if queue.begins_probe() { Ended::ProbeFailed } else { Ended::Failed };
+        if endpoint.settings.batch > 1 {
+            turn();
+            let (dispatcher, endpoint) = (Arc::clone(self), Arc::clone(endpoint));
+            tasks.spawn(dispatcher.deliver_batch(endpoint, leased, failed()));
+            return;
+        }
+        for one in leased {
+            turn();
+            let (dispatcher, endpoint) = (Arc::clone(self), Arc::clone(endpoint));
+            tasks.spawn(dispatcher.deliver(endpoint, one, failed()));
+        }
+    }
+
+    async fn deliver(self: Arc<Self>, endpoint: Arc<Endpoint>, leased: Leased, failed: Ended) {
+        let Some(payload) = Payload::of(&leased.event) else {
+            return self.give_up(leased, BODY_LOST);
+        };
+        let settings = &endpoint.settings;
+        let trial = Trial {
+            number: leased.attempts + 1,
+            spent_ms: leased.spent_ms,
+            started: Instant::now(),
+            started_ms: now_ms(),
+        };
+        let deadline = Instant::now() + settings.attempt_timeout;
+        let order = Order {
+            head: Arc::clone(&leased.event.head),
+            group: leased.lease.group.clone(),
+            payload: payload.clone(),
+            number: trial.number,
+            replay: leased.lease.replay,
+            resent: leased.resent,
+            queued: true,
+            deadline,
+            hold_until: Instant::now(),
+        };
+        let waits = leased.lease.group == Name::main() && leased.lease.replay == 0;
+        let waiting = || self.callers.remove(&leased.lease.event);
+        let caller = if waits { waiting() } else { None };
+        let conclusion = match Arc::clone(&self).attempt(order).await {
+            Ok(answered) => match caller {
+                Some((_, caller)) if !caller.is_closed() => {
+                    let reply = self.pass_on(&endpoint, &leased, payload, answered);
+                    return drop(caller.send(Ok(reply)));
+                }
+                _ => after_answer(settings, trial, hear_out(answered, deadline).await),
+            },
+            Err(none) => {
+                if let Some((_, caller)) = caller {
+                    let _ = caller.send(self.told(&endpoint, &leased, payload));
+                }
+                after_no_answer(settings, trial, none)
+            }
+        };
+        self.conclude(&endpoint, leased.lease, conclusion, failed);
+    }
+
+    /// Gives an answer to the caller who waits for it; the delivery is settled when the answer is through.
+    fn pass_on(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        leased: &Leased,
+        payload: Payload,
+        answered: Answered,
+    ) -> Reply {
+        let arrived = self.arrived(endpoint, leased, payload);
+        let plan = Plan::of(&endpoint.settings, &arrived.head, &Content::elsewhere(), 0, now_ms());
+        let lease = leased.lease.clone();
+        let record = Record::of_kept(&self.store, endpoint, &arrived.head, plan, lease);
+        Reply::Answer(Box::new(Caller::new(answered, Some(record))))
+    }
+
+    fn told(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        leased: &Leased,
+        payload: Payload,
+    ) -> Result<Reply, NoAnswer> {
+        Ok(Reply::taken(&self.arrived(endpoint, leased, payload)))
+    }
+
+    fn arrived(&self, endpoint: &Arc<Endpoint>, leased: &Leased, payload: Payload) -> Arrived {
+        let (head, endpoint) = (Arc::clone(&leased.event.head), Arc::clone(endpoint));
+        Arrived { head, endpoint, payload, since: Instant::now() }
+    }
+
+    /// Puts a delivery aside that cannot be attempted.
+    pub(super) fn give_up(&self, leased: Leased, why: &'static str) {
+        tracing::error!(event = %leased.lease.event, why, "a delivery cannot be attempted");
+        self.store.settle(Settlement { lease: leased.lease, attempt: None, next: Next::Dead(why) });
+    }
+}
