@@ -16,6 +16,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::demo::DemoArgs;
+
 /// A self-hosted webhook relay for receivers behind a firewall.
 #[derive(Debug, Parser)]
 #[command(name = "relay-server", version)]
@@ -32,6 +34,8 @@ enum Command {
     AdminToken(StoreArgs),
     /// Serve webhooks and agents
     Serve(ServeArgs),
+    /// Show it all in one process: a relay, an agent, a receiver, and a signed webhook sent through
+    Demo(DemoArgs),
 }
 
 #[derive(Debug, Args)]
@@ -98,9 +102,13 @@ impl Cli {
             Command::Init(args) => runtime()?.block_on(init(args)),
             Command::AdminToken(args) => runtime()?.block_on(admin_token(args)),
             Command::Serve(args) => {
-                crate::telemetry::init();
+                crate::telemetry::init("info");
                 let config = args.config()?;
                 runtime()?.block_on(serve(config))
+            }
+            Command::Demo(args) => {
+                crate::telemetry::init("warn");
+                runtime()?.block_on(demo(args))
             }
         }
     }
@@ -177,6 +185,12 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tokio::spawn(signals(stop.clone(), hurry.clone()));
     server.run(stop, hurry).await?;
     Ok(())
+}
+
+async fn demo(args: DemoArgs) -> Result<(), Failure> {
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    tokio::spawn(signals(stop.clone(), hurry.clone()));
+    Ok(crate::demo::run(args, stop, hurry).await?)
 }
 
 /// Says that requests are accepted: for programs one JSON line, for people what to do next.

@@ -56,7 +56,7 @@ impl Server {
         if !access.has_admin() && !config.listen.ip().is_loopback() {
             anyhow::bail!(
                 "the store has no valid admin token, so the relay does not listen on {}: \
-                 make one with relay-server token --data {}",
+                 make one with relay-server admin-token --data {}",
                 config.listen,
                 config.data.display()
             );
