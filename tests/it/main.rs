@@ -2,6 +2,7 @@
 
 mod errors;
 mod fidelity;
+mod hostile;
 mod limits;
 mod streaming;
 mod wire_idle;

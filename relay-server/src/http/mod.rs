@@ -92,7 +92,9 @@ impl Front {
         let routes = Arc::clone(&self.routes);
         let service = service_fn(move |request| {
             let (routes, peer) = (Arc::clone(&routes), peer.clone());
-            async move { Ok::<_, Infallible>(routes.serve(request, peer).await) }
+            // From here on, not from the first poll: the end of the caller's sending side may be read before that.
+            let asking = peer.asking.asking();
+            async move { Ok::<_, Infallible>(routes.serve(request, peer, asking).await) }
         });
         let mut builder = http1::Builder::new();
         // The socket itself is impatient with slow heads: the library's own timer costs one timer a request.

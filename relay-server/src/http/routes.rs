@@ -10,7 +10,7 @@ use hyper::upgrade::OnUpgrade;
 use relay_protocol::CONNECT_PATH;
 use tower::ServiceExt;
 
-use super::{Peer, ResponseBody};
+use super::{Asking, Peer, ResponseBody};
 use crate::endpoint::Endpoint;
 use crate::ingress::Ingress;
 use crate::problem::{Code, Problem, request_id};
@@ -45,11 +45,14 @@ impl Routes {
         &self,
         request: Request<Incoming>,
         peer: Peer,
+        asking: Asking,
     ) -> Response<ResponseBody> {
         peer.asking.owes(!request.body().is_end_stream());
-        match self.route(&request) {
+        let route = self.route(&request);
+        // Only where a target is asked does a caller that has gone quiet have time.
+        let _asking = matches!(route, Ok(Route::Hook { .. })).then_some(asking);
+        match route {
             Ok(Route::Hook { endpoint, path }) => {
-                let _asking = peer.asking.asking();
                 self.ingress.handle(request, endpoint, path, &peer).await
             }
             Ok(Route::Connect) => self.connect(request),
