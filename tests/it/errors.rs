@@ -74,8 +74,10 @@ async fn a_target_whose_name_does_not_resolve_is_told() {
 
 #[tokio::test]
 async fn a_target_that_speaks_no_tls_is_told() {
-    let plain = Target::echo().await;
-    let answer = with_target_at(&format!("https://localhost:{}", plain.address().port())).await;
+    let plain = Target::by_hand().await;
+    let url = format!("https://localhost:{}", plain.address().port());
+    let hang_up = async { drop(plain.connection().await) };
+    let (answer, ()) = tokio::join!(with_target_at(&url), hang_up);
     assert_problem(&answer, "target_tls", 502, "no");
 }
 

@@ -1,8 +1,11 @@
 //! The stories: one module a feature, each test a sentence.
 
+mod abuse;
+mod agents;
 mod errors;
 mod fidelity;
 mod hostile;
 mod limits;
 mod streaming;
+mod tokens;
 mod wire_idle;

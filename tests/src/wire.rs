@@ -138,11 +138,17 @@ impl ByHand {
     }
 
     /// The close code with which the relay ends the line; frames before it are let go.
+    ///
+    /// # Panics
+    /// When it does not.
     pub async fn closed(&mut self) -> u16 {
-        loop {
-            if let Err(code) = self.next().await {
-                return code;
+        soon("the line is closed", async {
+            loop {
+                if let Err(code) = self.next().await {
+                    return code;
+                }
             }
-        }
+        })
+        .await
     }
 }

@@ -1,0 +1,189 @@
+//! Who may do what, and what happens to those who may not, or may no longer.
+
+use relay_protocol::frame::ToRelay;
+use relay_protocol::reason::close;
+use relay_tests::agent::{Agent, Wanted, command};
+use relay_tests::folder::Folder;
+use relay_tests::journey::Journey;
+use relay_tests::process::Process;
+use relay_tests::provider::Provider;
+use relay_tests::raw::{Connection, Written};
+use relay_tests::relay::Relay;
+use relay_tests::target::Target;
+use relay_tests::wait::until;
+use relay_tests::wire::{ByHand, hello};
+use serde_json::{Value, json};
+
+fn id(token: &str) -> &str {
+    token.split('_').nth(1).unwrap()
+}
+
+async fn revoke(relay: &Relay, token: &str) {
+    relay.api().delete(&format!("/tokens/{}", id(token))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_refused_before_the_upgrade() {
+    let relay = Relay::start().await;
+    let good = relay.token(&[]).await;
+    for bad in ["", "wr_x_y", &good[..good.len() - 1], "nonsense"] {
+        assert_eq!(ByHand::connect(relay.address, bad).await.err(), Some(401), "{bad}");
+    }
+    let mut plain = Connection::to(relay.address).await;
+    let upgrade = Written::request("GET", "/agent/v1/connect").field("Host", "a");
+    plain.send(upgrade.bytes()).await;
+    let answer = plain.answer_to("GET").await;
+    super::errors::assert_problem(&answer, "unauthorized", 401, "no");
+}
+
+#[tokio::test]
+async fn a_token_opens_its_own_endpoints_only() {
+    let relay = Relay::start().await;
+    relay.endpoint("mine").await;
+    relay.endpoint("yours").await;
+    let token = relay.token(&["mine"]).await;
+    let mut line = ByHand::connect(relay.address, &token).await.unwrap();
+    line.send(ToRelay::Hello(hello("one", &["mine", "yours"]))).await;
+    assert_eq!(line.closed().await, close::NOT_ALLOWED);
+    let seen = relay.api_with(&token).get("/endpoints").await.unwrap();
+    let names: Vec<&Value> = seen.as_array().unwrap().iter().map(|e| &e["name"]).collect();
+    assert_eq!(names, ["mine"]);
+    assert!(relay.api_with(&token).get("/tokens").await.is_err());
+    assert!(relay.api_with(&token).post("/endpoints", &json!({"name": "x"})).await.is_err());
+    assert!(relay.api_with(&token).delete("/endpoints/mine").await.is_err());
+}
+
+#[tokio::test]
+async fn a_token_without_the_scope_listen_serves_nothing() {
+    let relay = Relay::start().await;
+    relay.endpoint("story").await;
+    let made = relay.make_token(&json!({"scopes": ["read"]})).await;
+    let mut line = ByHand::connect(relay.address, made["token"].as_str().unwrap()).await.unwrap();
+    line.send(ToRelay::Hello(hello("one", &["story"]))).await;
+    assert_eq!(line.closed().await, close::NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn revoking_a_token_closes_its_lines_and_no_others() {
+    let journey = Journey::to(Target::echo().await).await;
+    let relay = &journey.relay;
+    let doomed = relay.token(&["story"]).await;
+    let (mut line, _) = ByHand::live(relay.address, &doomed, hello("one", &["story"])).await;
+    revoke(relay, &doomed).await;
+    assert_eq!(line.closed().await, close::NOT_ALLOWED);
+    assert_eq!(ByHand::connect(relay.address, &doomed).await.err(), Some(401));
+    until("one agent is left", async || relay.agents("story").await == 1).await;
+    assert_eq!(journey.through().post("/", "well").await.text(), "well");
+}
+
+#[tokio::test]
+async fn a_token_revoked_between_the_upgrade_and_hello_serves_nothing() {
+    let relay = Relay::start().await;
+    relay.endpoint("story").await;
+    let doomed = relay.token(&["story"]).await;
+    let mut line = ByHand::connect(relay.address, &doomed).await.unwrap();
+    revoke(&relay, &doomed).await;
+    line.send(ToRelay::Hello(hello("one", &["story"]))).await;
+    assert_eq!(line.closed().await, close::NOT_ALLOWED);
+    assert_eq!(relay.agents("story").await, 0);
+}
+
+#[tokio::test]
+async fn a_renewed_line_lives_and_dies_with_its_fresh_token() {
+    let relay = Relay::start().await;
+    let endpoint = relay.endpoint("story").await;
+    let (old, fresh) = (relay.token(&["story"]).await, relay.token(&["story"]).await);
+    let (mut line, _) = ByHand::live(relay.address, &old, hello("one", &["story"])).await;
+    line.send(ToRelay::Renew(fresh.clone())).await;
+    // An answered request says that RENEW was read as well.
+    let asked = tokio::spawn({
+        let mut provider = relay.provider(&endpoint);
+        async move { provider.post("/", "x").await }
+    });
+    let stream = line.opened().await.stream;
+    line.answer(stream, 200, "still here").await;
+    assert_eq!(asked.await.unwrap().text(), "still here");
+    revoke(&relay, &old).await;
+    let asked = tokio::spawn({
+        let mut provider = relay.provider(&endpoint);
+        async move { provider.post("/", "x").await }
+    });
+    let stream = line.opened().await.stream;
+    line.answer(stream, 200, "the old one is gone").await;
+    assert_eq!(asked.await.unwrap().text(), "the old one is gone");
+    revoke(&relay, &fresh).await;
+    assert_eq!(line.closed().await, close::NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_token_that_expires_closes_its_line() {
+    let relay = Relay::start().await;
+    relay.endpoint("story").await;
+    let made = relay.make_token(&json!({"expires": "300ms"})).await;
+    let token = made["token"].as_str().unwrap();
+    let (mut line, welcome) = ByHand::live(relay.address, token, hello("one", &["story"])).await;
+    assert!(welcome.token_expires_in_ms.unwrap() <= 300);
+    assert_eq!(line.closed().await, close::NOT_ALLOWED);
+    assert_eq!(ByHand::connect(relay.address, token).await.err(), Some(401));
+}
+
+#[tokio::test]
+async fn wrong_tokens_again_and_again_open_nothing_and_hold_nobody_up() {
+    let journey = Journey::to(Target::echo().await).await;
+    for round in 0..300 {
+        let bad = format!("wr_{}_{round:043}", id(&journey.token));
+        assert_eq!(ByHand::connect(journey.relay.address, &bad).await.err(), Some(401));
+    }
+    assert_eq!(journey.through().post("/", "well").await.text(), "well");
+}
+
+#[tokio::test]
+async fn an_agent_with_a_wrong_token_says_so_and_goes_on_trying() {
+    let relay = Relay::start().await;
+    let endpoint = relay.endpoint("story").await;
+    let target = Target::echo().await;
+    let wanted = Wanted::for_one(&relay.url(), "wr_no_token", "story", &target.url());
+    let mut agent = Agent::begin(&wanted);
+    let notice = agent
+        .notice(|notice| matches!(notice, relay_client::notice::Notice::Disconnected { .. }))
+        .await;
+    let relay_client::notice::Notice::Disconnected { why, retry_in } = notice else {
+        unreachable!()
+    };
+    assert!(why.contains("401") && retry_in.as_secs() >= 30, "{why} {retry_in:?}");
+    drop(endpoint);
+}
+
+#[tokio::test]
+async fn the_api_tells_strangers_nothing() {
+    let relay = Relay::start().await;
+    relay.endpoint("story").await;
+    for path in ["/api/v1/endpoints", "/api/v1/endpoints/story", "/api/v1/tokens"] {
+        let answer = Provider::of(relay.address, path).get("").await;
+        super::errors::assert_problem(&answer, "unauthorized", 401, "no");
+    }
+}
+
+#[tokio::test]
+async fn secrets_are_in_no_log_and_in_no_argument() {
+    let mut relay = Relay::program(&[]).await;
+    let endpoint = relay.endpoint("story").await;
+    let token = relay.token(&["story"]).await;
+    let (target, folder) = (Target::echo().await, Folder::fresh());
+    let mut forward = command(&folder, &relay.url(), &token);
+    forward.arg("forward").arg(target.url()).args(["--endpoint", "story"]);
+    let mut agent = Process::start(forward.env("RELAY_LOG", "trace"));
+    agent.event("ready").await;
+    assert_eq!(relay.provider(&endpoint).post("/", "x").await.text(), "x");
+    assert_eq!(ByHand::connect(relay.address, &format!("{token}x")).await.err(), Some(401));
+    let arguments = |id: u32| std::fs::read(format!("/proc/{id}/cmdline")).unwrap();
+    let mut told = [arguments(relay.process().id()), arguments(agent.id())].concat();
+    relay.stop().await;
+    agent.event("disconnected").await;
+    told.extend(agent.said().into_bytes());
+    let told = String::from_utf8_lossy(&told).into_owned();
+    for token in [&token, &relay.admin] {
+        let secret = token.rsplit('_').next().unwrap();
+        assert!(!told.contains(secret), "{told}");
+    }
+}
