@@ -391,6 +391,11 @@ impl Host {
             token.clone_from(&grant.token);
         }
         self.grant = grant;
+        tracing::info!(
+            session = self.id,
+            token = self.grant.token,
+            "a line goes on under another token"
+        );
         // As in `introduce`: it may have been revoked in between.
         if !self.sessions.access.is_live(&self.grant.token) {
             self.carrier.close(close::NOT_ALLOWED, "the token was revoked");

@@ -8,4 +8,5 @@ mod hostile;
 mod limits;
 mod streaming;
 mod tokens;
+mod wire_abuse;
 mod wire_idle;
