@@ -10,3 +10,5 @@ mod streaming;
 mod tokens;
 mod wire_abuse;
 mod wire_idle;
+mod wire_streams;
+mod wire_token;

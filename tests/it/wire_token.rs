@@ -1,0 +1,145 @@
+//! The token of a live line: revoked, renewed, replaced.
+
+use relay_protocol::frame::{Both, ToAgent, ToRelay};
+use relay_protocol::reason::close;
+use relay_tests::agent::Agent;
+use relay_tests::agent::Wanted;
+use relay_tests::folder::Folder;
+use relay_tests::process::{Process, Program};
+use relay_tests::relay::Relay;
+use relay_tests::target::Target;
+use relay_tests::wait::until;
+use relay_tests::wire::{ByHand, hello};
+use serde_json::json;
+
+/// A token for `story`: its text and its id.
+async fn token(relay: &Relay) -> (String, String) {
+    let made = relay.make_token(&json!({"endpoints": ["story"]})).await;
+    let text = |name: &str| made[name].as_str().expect("a text").to_owned();
+    (text("token"), text("id"))
+}
+
+async fn revoke(relay: &Relay, id: &str) {
+    relay.api().delete(&format!("/tokens/{id}")).await.expect("it is revoked");
+}
+
+#[tokio::test]
+async fn a_token_revoked_between_upgrade_and_hello_is_not_seated() {
+    let relay = Relay::start().await;
+    relay.endpoint("story").await;
+    let (token, id) = token(&relay).await;
+    let mut line = ByHand::connect(relay.address, &token).await.expect("it is let in");
+    revoke(&relay, &id).await;
+    line.send(ToRelay::Hello(hello("late", &["story"]))).await;
+    assert_eq!(line.closed().await, close::NOT_ALLOWED);
+    assert_eq!(relay.agents("story").await, 0);
+}
+
+#[tokio::test]
+async fn a_revoked_token_ends_its_lines_and_no_others() {
+    let relay = Relay::start().await;
+    relay.endpoint("story").await;
+    let ((bad, id), (good, _)) = (token(&relay).await, token(&relay).await);
+    let (mut revoked, _) = ByHand::live(relay.address, &bad, hello("bad", &["story"])).await;
+    let (mut stays, _) = ByHand::live(relay.address, &good, hello("good", &["story"])).await;
+    revoke(&relay, &id).await;
+    assert_eq!(revoked.closed().await, close::NOT_ALLOWED);
+    assert!(is_live(&mut stays).await);
+}
+
+/// Whether a line still answers.
+async fn is_live(line: &mut ByHand) -> bool {
+    line.send(ToRelay::Both(Both::Ping(99))).await;
+    loop {
+        match line.next().await {
+            Ok(ToAgent::Both(Both::Pong(99))) => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_line_lives_and_dies_with_its_new_token() {
+    let relay = Relay::start().await;
+    relay.endpoint("story").await;
+    let ((old, old_id), (new, new_id)) = (token(&relay).await, token(&relay).await);
+    let (mut line, _) = ByHand::live(relay.address, &old, hello("renews", &["story"])).await;
+    line.send(ToRelay::Renew(new)).await;
+    // The relay sees to frames in their order, and to RENEW before it is asked for anything else.
+    assert!(is_live(&mut line).await);
+    revoke(&relay, &old_id).await;
+    assert!(is_live(&mut line).await);
+    revoke(&relay, &new_id).await;
+    assert_eq!(line.closed().await, close::NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_do_leaves_the_old_one() {
+    let relay = Relay::start().await;
+    relay.endpoint("story").await;
+    relay.endpoint("other").await;
+    let (old, old_id) = token(&relay).await;
+    let (mut line, _) = ByHand::live(relay.address, &old, hello("renews", &["story"])).await;
+    for wrong in [relay.token(&["other"]).await, "wr_no_token".into(), String::new()] {
+        line.send(ToRelay::Renew(wrong)).await;
+    }
+    assert!(is_live(&mut line).await);
+    revoke(&relay, &old_id).await;
+    assert_eq!(line.closed().await, close::NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn many_words_for_the_session_are_all_seen_to_or_end_the_line() {
+    let relay = Relay::start().await;
+    relay.endpoint("story").await;
+    let (old, old_id) = token(&relay).await;
+    let (last, _) = token(&relay).await;
+    let (mut line, _) = ByHand::live(relay.address, &old, hello("renews", &["story"])).await;
+    for _ in 0..10 {
+        line.send(ToRelay::Renew(old.clone())).await;
+    }
+    line.send(ToRelay::Renew(last)).await;
+    assert!(is_live(&mut line).await);
+    revoke(&relay, &old_id).await;
+    assert!(is_live(&mut line).await, "the last one was seen to");
+}
+
+#[tokio::test]
+async fn a_replaced_token_file_is_shown_to_the_relay_before_the_old_token_is_revoked() {
+    let mut relay = Relay::program(&[]).await;
+    let endpoint = relay.endpoint("story").await;
+    let ((old, old_id), (new, new_id)) = (token(&relay).await, token(&relay).await);
+    let (folder, target) = (Folder::fresh(), Target::answering(200, "here").await);
+    let file = folder.file("token", &format!("{old}\n"));
+    let mut command = Program::Client.command();
+    command.arg("--relay").arg(relay.url()).arg("--token-file").arg(&file);
+    let mut agent = Process::start(command.args(["forward", &target.url(), "--endpoint", "story"]));
+    agent.event("ready").await;
+    until("both lines", async || relay.agents("story").await > 0).await;
+    std::fs::write(&file, format!("{new}\n")).expect("a file");
+    let goes_on = format!("token=\"{new_id}\"");
+    let words = "goes on under another token";
+    let shown = |said: &str| {
+        said.lines().any(|line| line.contains(words) && line.contains(&new_id))
+            || said.contains(&goes_on)
+    };
+    until("the relay is shown the new token", async || shown(&relay.process().said())).await;
+    revoke(&relay, &old_id).await;
+    assert_eq!(relay.provider(&endpoint).post("/", "x").await.text(), "here");
+}
+
+#[tokio::test]
+async fn an_agent_asks_for_no_endpoint_twice_and_says_so_itself() {
+    let relay = Relay::start().await;
+    relay.endpoint("story").await;
+    let token = relay.token(&["story"]).await;
+    let target = Target::echo().await;
+    let mut wanted = Wanted::for_one(&relay.url(), &token, "story", &target.url());
+    wanted.routes.push(wanted.routes[0].clone());
+    let mut agent = Agent::begin(&wanted);
+    let told = agent
+        .notice(|notice| matches!(notice, relay_client::notice::Notice::Disconnected { .. }))
+        .await;
+    assert!(format!("{told:?}").contains("named twice"), "{told:?}");
+}
