@@ -4,14 +4,18 @@
 //!   hand, frame by frame
 //! - [`provider`]: who sends webhooks · [`target`]: who gets them · [`raw`]: what both of them really say
 //! - [`line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
+//! - [`load`], [`fast_target`], [`cost`]: what the benchmarks are told with
 //! - [`journey`]: all of it put together · [`process`], [`folder`], [`wait`]: what the words are made of
 //!
 //! A word panics when the world is not as it says; the stories need no error handling of their own.
 
 pub mod agent;
+pub mod cost;
+pub mod fast_target;
 pub mod folder;
 pub mod journey;
 pub mod line;
+pub mod load;
 pub mod process;
 pub mod provider;
 pub mod raw;
