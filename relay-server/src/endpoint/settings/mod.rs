@@ -226,7 +226,10 @@ impl Settings {
                 refuse("batch", "one at a time, as order wants it, is no batch".into());
             }
             if self.collapse.is_some() {
-                refuse("collapse", "what is put aside for a newer one has no place in an order".into());
+                refuse(
+                    "collapse",
+                    "what is put aside for a newer one has no place in an order".into(),
+                );
             }
         }
         for group in self.filters.keys().filter(|group| !self.groups.contains(group)) {

@@ -90,7 +90,7 @@ impl Task {
                 Turn::End => return,
             };
             if let Err(error) = result
-                && !self.fail(&unavailable(&error))
+                && !self.fail(&unavailable(&error), is_doubtful(&error))
             {
                 return;
             }
@@ -210,21 +210,27 @@ impl Task {
 
     /// Nobody is told that it succeeded, what may be written later is kept, and the store is mended. `false` when it was
     /// closed meanwhile.
-    fn fail(&mut self, error: &StoreError) -> bool {
+    fn fail(&mut self, error: &StoreError, doubtful: bool) -> bool {
         tracing::error!(%error, "the store does not write; nothing is acknowledged until it does");
         let _ = self.connection.execute_batch("ROLLBACK");
         self.opened = None;
         let mut written = std::mem::take(&mut self.written);
         let mut queue = self.shared.lock();
         queue.failed = Some(error.to_string());
-        queue.ops.splice(0..0, written.settlements.drain(..).map(Op::Settle));
+        let waiting = std::mem::take(&mut queue.ops);
+        queue.ops.extend(written.settlements.drain(..).map(Op::Settle));
+        queue.prompt = false;
+        // Whoever waits is told now, not when the disk is well again; what nobody waits for is written then.
+        let refused: Vec<Op> =
+            waiting.into_iter().filter_map(|op| op.keep_for_later(&mut queue)).collect();
         drop(queue);
         written.answer(&Err(error.clone()));
-        self.recover()
+        refused.into_iter().for_each(|op| op.refuse(error));
+        self.recover(doubtful)
     }
 
     /// Waits until the store works again: opened anew, checked, and able to write. `false` when it was closed.
-    fn recover(&mut self) -> bool {
+    fn recover(&mut self, doubtful: bool) -> bool {
         loop {
             {
                 let queue = self.shared.lock();
@@ -234,7 +240,7 @@ impl Task {
                     return false;
                 }
             }
-            match self.reopen() {
+            match self.reopen(doubtful) {
                 Ok(()) => {
                     tracing::info!("the store writes again");
                     self.shared.lock().failed = None;
@@ -245,14 +251,21 @@ impl Task {
         }
     }
 
+    fn check(&self) -> rusqlite::Result<()> {
+        let quick = "PRAGMA quick_check(1)";
+        let verdict: String = self.connection.query_row(quick, [], |row| row.get(0))?;
+        if verdict == "ok" {
+            return Ok(());
+        }
+        let damaged = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        Err(rusqlite::Error::SqliteFailure(damaged, Some(verdict)))
+    }
+
     /// After a failed sync the pages in memory may not be those on disk: everything is read anew.
-    fn reopen(&mut self) -> rusqlite::Result<()> {
+    fn reopen(&mut self, doubtful: bool) -> rusqlite::Result<()> {
         self.connection = connect(&self.path)?;
-        let verdict: String =
-            self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" {
-            let damaged = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-            return Err(rusqlite::Error::SqliteFailure(damaged, Some(verdict)));
+        if doubtful {
+            self.check()?;
         }
         self.books = Books::read(&self.connection, self.books.wakes())?;
         // A write as large as a usual batch shows that there is room again.
@@ -263,6 +276,11 @@ impl Task {
              DELETE FROM meta WHERE key = 'room';",
         )
     }
+}
+
+/// Whether the database may be damaged: anything but a disk that is full, which leaves whole what was there.
+fn is_doubtful(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() != Some(rusqlite::ErrorCode::DiskFull)
 }
 
 /// Runs work in a savepoint, so that a refusal undoes it alone.

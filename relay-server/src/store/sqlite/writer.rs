@@ -37,6 +37,32 @@ pub(in super::super) enum Op {
     Flush(Answer<()>),
 }
 
+impl Op {
+    /// Puts back into the queue what nobody waits for; gives back the rest.
+    pub(super) fn keep_for_later(self, queue: &mut Queue) -> Option<Self> {
+        match self {
+            Self::Note(_) | Self::Settle(_) => {
+                queue.ops.push(self);
+                None
+            }
+            waited_for => Some(waited_for),
+        }
+    }
+
+    /// Tells whoever waits that it was not done.
+    pub(super) fn refuse(self, error: &StoreError) {
+        match self {
+            Self::Accept(_, answer) | Self::Promise(_, answer) => {
+                let _ = answer.send(Err(error.clone()));
+            }
+            Self::Lease(_, answer) => drop(answer.send(Err(error.clone()))),
+            Self::Run(work) => work.answer(Err(error.clone())),
+            Self::Flush(answer) => drop(answer.send(Err(error.clone()))),
+            Self::Note(_) | Self::Settle(_) => {}
+        }
+    }
+}
+
 /// A piece of work that carries its own answer.
 pub(in super::super) trait Work: Send {
     /// Does it, and says whether what it did is to be kept; an engine error spoils the batch.
