@@ -7,6 +7,7 @@ pub(super) mod endpoints;
 mod insert;
 mod lease;
 mod open;
+mod ops;
 mod reader;
 mod row;
 mod schema;
@@ -17,8 +18,9 @@ mod writer;
 
 pub(super) use batch::Answer;
 pub(super) use open::{create, open};
+pub(super) use ops::{Op, Urgency};
 pub(super) use reader::Reader;
-pub(super) use writer::{Op, Urgency, Writer};
+pub(super) use writer::Writer;
 
 use super::StoreError;
 

@@ -18,7 +18,7 @@ use super::super::spool::Spool;
 use super::batch::{Answer, Batch};
 use super::books::Books;
 use super::open::connect;
-use super::writer::{Op, Queue, Shared, Work};
+use super::ops::{Op, Queue, Shared, Work};
 use super::{insert, lease, settle, unavailable};
 
 /// The most operations in one slice, so in one transaction that somebody waits for.
