@@ -138,14 +138,14 @@ impl<'a> FromIterator<(&'a [u8], &'a [u8])> for Fields {
 
 /// Header names of one hop only (RFC 9110 §7.6.1), and those that would lead the next hop astray. In lower case.
 ///
+/// `Proxy-Authorization` is not among them: it is for the proxy that asked for it (§11.7.2), and the relay never does.
 /// `te` is here as well; a `trailers` in it is put back by whoever forwards trailers.
-const ONE_HOP: [&[u8]; 10] = [
+const ONE_HOP: [&[u8]; 9] = [
     b"connection",
     b"expect",
     b"http2-settings",
     b"keep-alive",
     b"proxy-authenticate",
-    b"proxy-authorization",
     b"proxy-connection",
     b"te",
     b"transfer-encoding",
