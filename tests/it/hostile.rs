@@ -49,7 +49,8 @@ async fn run(cases: Vec<Case>, address: SocketAddr, prefix: &str, to: &NaiveTarg
 async fn through_the_relay(cases: Vec<Case>) -> Vec<String> {
     let target = NaiveTarget::start().await;
     let relay = Relay::program(&[]).await;
-    let endpoint = relay.endpoint("hostile").await;
+    // An answer that is none is told as such, not queued.
+    let endpoint = relay.endpoint_with("hostile", &[("fallback", "fail")]).await;
     let token = relay.token(&["hostile"]).await;
     let mut agent = command(&relay.data, &relay.url(), &token);
     agent.args(["forward", &target.url(), "--endpoint", "hostile", "--quiet"]);
