@@ -9,7 +9,7 @@ use relay_protocol::webhook::{Answer, Fields};
 use relay_tests::journey::Journey;
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
-use relay_tests::wait::until;
+use relay_tests::wait::{is_slow, until};
 use relay_tests::wire::{ByHand, hello};
 
 /// Breaks the protocol in this way on a line of its own, while another one is at work.
@@ -177,7 +177,7 @@ async fn nothing_is_left_of_agents_that_come_and_break_off() {
     let relay = Relay::start().await;
     let endpoint = relay.endpoint_with("story", &[("fallback", "fail"), ("hold", "0ms")]).await;
     let token = relay.token(&["story"]).await;
-    let rounds = if relay_tests::wait::slow("2,000 rounds instead of 100") { 2000 } else { 100 };
+    let rounds = if is_slow() { 2000 } else { 100 };
     for round in 0..rounds {
         let instance = format!("agent-{round}");
         let (mut line, _) = ByHand::live(relay.address, &token, hello(&instance, &["story"])).await;

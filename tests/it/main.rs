@@ -2,10 +2,12 @@
 
 mod abuse;
 mod agents;
+mod drain;
 mod errors;
 mod fidelity;
 mod hostile;
 mod limits;
+mod recovery;
 mod streaming;
 mod tokens;
 mod wire_abuse;

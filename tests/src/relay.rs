@@ -116,7 +116,9 @@ impl Relay {
         let mut flags: BTreeMap<&'static str, String> = BTreeMap::new();
         let mut given = self.settings.clone();
         given.push(("data".into(), self.data.path().join("store").display().to_string()));
-        given.push(("listen".into(), self.address.to_string()));
+        if self.address.port() > 0 || !given.iter().any(|(name, _)| name == "listen") {
+            given.push(("listen".into(), self.address.to_string()));
+        }
         for (name, value) in given {
             let known = SETTINGS.iter().find(|setting| setting.name == name).expect("a setting");
             flags.insert(known.name, value);

@@ -33,9 +33,15 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 /// Whether the slow suite is to run (`RELAY_SLOW=1`); says so when a story is left out.
 #[must_use]
 pub fn slow(story: &str) -> bool {
-    let slow = std::env::var_os("RELAY_SLOW").is_some_and(|value| value == "1");
+    let slow = is_slow();
     if !slow {
         eprintln!("skipped, for the slow suite only: {story}");
     }
     slow
+}
+
+/// Whether the slow suite runs, for stories that have a short version.
+#[must_use]
+pub fn is_slow() -> bool {
+    std::env::var_os("RELAY_SLOW").is_some_and(|value| value == "1")
 }

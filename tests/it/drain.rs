@@ -1,0 +1,128 @@
+//! Leaving in order: what is under way is answered, nothing new is begun, and nobody waits for ever.
+
+use std::time::{Duration, Instant};
+
+use relay_tests::agent::{Agent, Wanted, command};
+use relay_tests::folder::Folder;
+use relay_tests::process::Process;
+use relay_tests::provider::Provider;
+use relay_tests::raw::{Connection, Written};
+use relay_tests::relay::Relay;
+use relay_tests::target::Target;
+use relay_tests::wait::until;
+use rustix::process::Signal;
+use tokio::net::TcpStream;
+
+/// How many requests are under way when the signal comes.
+const UNDER_WAY: usize = 25;
+
+/// A relay as a program, with requests that its target has not answered yet.
+struct Busy {
+    relay: Relay,
+    _agent: Agent,
+    under_way: Vec<(Connection, Connection)>,
+}
+
+async fn busy() -> Busy {
+    let relay = Relay::program(&[]).await;
+    let endpoint = relay.endpoint_with("story", &[("reply_timeout", "30s")]).await;
+    let token = relay.token(&["story"]).await;
+    let target = Target::by_hand().await;
+    let wanted = Wanted::for_one(&relay.url(), &token, "story", &target.url());
+    let agent = Agent::start(&wanted).await;
+    let provider = relay.provider(&endpoint);
+    let mut under_way = Vec::new();
+    for _ in 0..UNDER_WAY {
+        let caller = provider.begin(&provider.request("POST", "/").body("x")).await;
+        under_way.push((caller, target.asked().await.1));
+    }
+    Busy { relay, _agent: agent, under_way }
+}
+
+#[tokio::test]
+async fn a_relay_that_is_asked_to_stop_answers_all_that_is_under_way() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut busy = busy().await;
+        let address = busy.relay.address;
+        busy.relay.process().signal(signal);
+        until("nothing new is taken", async || TcpStream::connect(address).await.is_err()).await;
+        for (caller, target) in &mut busy.under_way {
+            target.send(Written::answer(200).body("done").bytes()).await;
+            assert_eq!(caller.answer_to("POST").await.text(), "done");
+        }
+        assert!(busy.relay.process().ended().await.success());
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_stops_the_relay_at_once() {
+    let mut busy = busy().await;
+    let address = busy.relay.address;
+    let started = Instant::now();
+    busy.relay.process().signal(Signal::TERM);
+    until("nothing new is taken", async || TcpStream::connect(address).await.is_err()).await;
+    busy.relay.process().signal(Signal::TERM);
+    busy.relay.process().ended().await;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_drain_ends_at_its_deadline() {
+    let mut relay = Relay::program(&[("drain_timeout", "1s")]).await;
+    let endpoint = relay.endpoint_with("story", &[("reply_timeout", "60s")]).await;
+    let token = relay.token(&["story"]).await;
+    let target = Target::by_hand().await;
+    let wanted = Wanted::for_one(&relay.url(), &token, "story", &target.url());
+    let _agent = Agent::start(&wanted).await;
+    let provider = relay.provider(&endpoint);
+    let mut caller = provider.begin(&provider.request("POST", "/").body("x")).await;
+    let _never_answered = target.asked().await;
+    let started = Instant::now();
+    relay.process().signal(Signal::TERM);
+    assert!(relay.process().ended().await.success());
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    caller.ended().await;
+}
+
+#[tokio::test]
+async fn kept_connections_are_closed_and_not_waited_for() {
+    let mut relay = Relay::program(&[]).await;
+    let endpoint = relay.endpoint_with("story", &[("hold", "0ms"), ("fallback", "fail")]).await;
+    let mut kept = relay.provider(&endpoint).keeping();
+    assert_eq!(kept.post("/", "x").await.status(), 503);
+    let mut idle = Connection::to(relay.address).await;
+    let started = Instant::now();
+    relay.process().signal(Signal::TERM);
+    assert!(relay.process().ended().await.success());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    idle.ended().await;
+}
+
+#[tokio::test]
+async fn the_relay_says_whether_it_is_alive_and_ready() {
+    let relay = Relay::start().await;
+    let well = Provider::of(relay.address, "/healthz").get("").await;
+    assert_eq!((well.status(), &well.json()["status"]), (200, &"ok".into()));
+    let ready = Provider::of(relay.address, "/readyz").get("").await;
+    assert_eq!((ready.status(), &ready.json()["status"]), (200, &"ready".into()));
+}
+
+#[tokio::test]
+async fn an_agent_that_is_asked_to_stop_finishes_what_it_has() {
+    let relay = Relay::start().await;
+    let endpoint = relay.endpoint("story").await;
+    let token = relay.token(&["story"]).await;
+    let (target, folder) = (Target::by_hand().await, Folder::fresh());
+    let mut forward = command(&folder, &relay.url(), &token);
+    let mut agent = Process::start(forward.arg("forward").arg(target.url()));
+    agent.event("ready").await;
+    let provider = relay.provider(&endpoint);
+    let mut caller = provider.begin(&provider.request("POST", "/").body("x")).await;
+    let (_, mut asked) = target.asked().await;
+    agent.signal(Signal::TERM);
+    agent.event("draining").await;
+    asked.send(Written::answer(200).body("finished").bytes()).await;
+    assert_eq!(caller.answer_to("POST").await.text(), "finished");
+    assert!(agent.ended().await.success(), "{}", agent.said());
+    until("the agent has left", async || relay.agents("story").await == 0).await;
+}
