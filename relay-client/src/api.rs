@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::dial::{AGENT, RelayUrl};
+use crate::screen::clean;
 use crate::socket::Trust;
 
 /// How long one request may take.
@@ -34,6 +35,17 @@ pub enum ApiError {
     /// The relay refused for another reason, or answered nonsense.
     #[error("{0}")]
     Failed(String),
+}
+
+/// A name as one segment of a path (RFC 3986 §3.3): whatever is in it, it leads nowhere else.
+#[must_use]
+pub fn segment(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte);
+    let escaped = name.bytes().map(|byte| match byte {
+        byte if plain(byte) => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    });
+    escaped.collect()
 }
 
 /// The API of one relay, as one token sees it.
@@ -89,9 +101,7 @@ impl Api {
             return parsed.map_err(|_| ApiError::Failed(format!("{} answers no JSON", self.relay)));
         }
         let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let why = problem["detail"]
-            .as_str()
-            .map_or_else(|| format!("it answers {status}"), str::to_owned);
+        let why = problem["detail"].as_str().map_or_else(|| format!("it answers {status}"), clean);
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiError::NotAllowed(why),
             StatusCode::NOT_FOUND if problem["code"].is_string() => ApiError::NotFound(why),

@@ -58,7 +58,7 @@ pub struct RunConfig {
 pub fn read(path: &Path, ca_file: Option<&Path>) -> Result<RunConfig, String> {
     let at = |why: String| format!("{}: {why}", path.display());
     let text = std::fs::read_to_string(path).map_err(|e| at(e.to_string()))?;
-    let file: File = toml::from_str(&text).map_err(|e| at(e.to_string()))?;
+    let file: File = toml::from_str(&text).map_err(|e| unreadable(path, &text, &e))?;
     let beside =
         |given: &PathBuf| path.parent().map_or_else(|| given.clone(), |folder| folder.join(given));
     let mut problems = Vec::new();
@@ -84,6 +84,13 @@ pub fn read(path: &Path, ca_file: Option<&Path>) -> Result<RunConfig, String> {
     }
     let token = file.token_file.as_ref().map(|given| TokenSource::File(beside(given)));
     Ok(RunConfig { relay, token, trust, max_in_flight: file.max_in_flight, routes })
+}
+
+/// Says where a file cannot be read, and why; never what stands there, which may be a secret.
+fn unreadable(path: &Path, text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = 1 + before.matches('\n').count();
+    format!("{}:{line}: {}", path.display(), error.message())
 }
 
 impl Entry {

@@ -41,7 +41,7 @@ impl std::str::FromStr for RelayUrl {
     type Err = BadRelayUrl;
 
     fn from_str(url: &str) -> Result<Self, BadRelayUrl> {
-        let bad = |why| BadRelayUrl { url: url.to_owned(), why };
+        let bad = |why| BadRelayUrl { url: masked(url), why };
         let uri: Uri = url.parse().map_err(|_| bad("it does not parse"))?;
         let tls = match uri.scheme_str() {
             Some("http" | "ws") => false,
@@ -87,6 +87,17 @@ impl RelayUrl {
     /// [`ConnectError`] says which step failed.
     pub async fn connect(&self, trust: &Trust) -> Result<Socket, ConnectError> {
         Socket::connect(&self.host, self.port, self.tls.then_some(trust), STEP_TIMEOUT).await
+    }
+}
+
+/// A URL without the user and the password that may be in it, fit to be shown.
+#[must_use]
+pub fn masked(url: &str) -> String {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..].find(['/', '?', '#']).map_or(url.len(), |length| host + length);
+    match url[host..end].rfind('@') {
+        Some(at) => format!("{}***{}", &url[..host], &url[host + at..]),
+        None => url.to_owned(),
     }
 }
 
@@ -156,6 +167,17 @@ fn refused(response: &http::Response<Option<Vec<u8>>>) -> DialError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        for (url, shown) in [
+            ("https://u:p@h:1/x@y", "https://***@h:1/x@y"),
+            ("u:p@q@h", "***@h"),
+            ("https://h/a@b", "https://h/a@b"),
+        ] {
+            assert_eq!(masked(url), shown);
+        }
+    }
 
     #[test]
     fn a_relay_url_is_read_and_written() {

@@ -2,6 +2,8 @@
 
 mod abuse;
 mod agents;
+mod cli;
+mod config;
 mod drain;
 mod errors;
 mod fidelity;
@@ -9,6 +11,7 @@ mod hostile;
 mod limits;
 mod recovery;
 mod streaming;
+mod tls;
 mod tokens;
 mod wire_abuse;
 mod wire_idle;

@@ -1,13 +1,16 @@
 //! The real programs, started as people start them; killed by their own id when the story is over.
 
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::wait::soon;
@@ -183,4 +186,67 @@ fn listen(
             into.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
         }
     })
+}
+
+/// A program at a terminal: what it would show a person.
+#[derive(Debug)]
+pub struct Terminal {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+/// How many lines may wait to be read.
+const LINES_MAX: usize = 1024;
+
+impl Terminal {
+    /// Starts it with a terminal for its standard output.
+    ///
+    /// # Panics
+    /// When the system has no terminal to give.
+    #[must_use]
+    pub fn start(command: &mut Command) -> Self {
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&near).expect("it is ours");
+        unlockpt(&near).expect("it is open");
+        let name = ptsname(&near, Vec::new()).expect("it has a name");
+        let name = Path::new(name.to_str().expect("a path")).to_path_buf();
+        let far =
+            std::fs::OpenOptions::new().read(true).write(true).open(name).expect("a terminal");
+        let child = command.stdout(far).env("NO_COLOR", "1").spawn().expect("the program starts");
+        // The command keeps the far end open until it is told otherwise.
+        command.stdout(Stdio::null());
+        let (told, lines) = mpsc::channel(LINES_MAX);
+        std::thread::spawn(move || {
+            for line in std::io::BufReader::new(std::fs::File::from(near)).split(b'\n') {
+                // The terminal itself ends lines with \r\n.
+                let Ok(line) = line else { return };
+                let text = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line));
+                if told.blocking_send(text.into_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// The next line for which this holds; others are let go.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn line(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        soon("the terminal shows it", async {
+            loop {
+                let line = self.lines.recv().await.expect("the program runs");
+                if wanted(&line) {
+                    return line;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Kills the program.
+    pub async fn kill(&mut self) {
+        let _ = self.child.kill().await;
+    }
 }

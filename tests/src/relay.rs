@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use relay_client::api::Api;
 use relay_client::socket::Trust;
 use relay_server::access::new_token;
 use relay_server::config::{SETTINGS, gather};
-use relay_server::store::Store;
 use relay_server::store::records::Scope;
+use relay_server::store::{OpenError, Store};
 use relay_server::{Config, Server};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::folder::Folder;
 use crate::process::{Process, Program, run};
 use crate::provider::Provider;
-use crate::wait::soon;
+use crate::wait::{soon, until};
 
 /// A relay.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl Relay {
     /// When it does not start.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         let data = Arc::new(Folder::fresh());
-        let store = Store::init(&data.path().join("store")).expect("a store");
+        let store = fresh_store(&data.path().join("store")).await;
         let (admin, token) = new_token(vec![Scope::Admin], None, None);
         store.create_token(token).await.expect("a token");
         store.flush().await.expect("it is written");
@@ -124,7 +125,7 @@ impl Relay {
             flags.insert(known.name, value);
         }
         let config = Config::read(gather(None, |_| None, &flags)).expect("sound settings");
-        let server = Server::bind(config).await.expect("the relay binds");
+        let server = bind(&config).await;
         self.address = server.address();
         let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
         let budget = server.budget().clone();
@@ -283,4 +284,35 @@ impl Drop for Relay {
             here.hurry.cancel();
         }
     }
+}
+
+/// Makes a store. A program that is being started elsewhere in this process holds a copy of every lock for a moment.
+async fn fresh_store(path: &Path) -> Store {
+    let mut store = None;
+    until("a fresh store", async || {
+        store = match Store::init(path) {
+            Ok(made) => Some(made),
+            Err(OpenError::InUse(_)) => None,
+            Err(OpenError::Exists(_)) => Store::open(path).ok(),
+            Err(error) => panic!("no store: {error}"),
+        };
+        store.is_some()
+    })
+    .await;
+    store.expect("it was waited for")
+}
+
+/// Binds a relay; its store may be held for a moment, as in [`fresh_store`].
+async fn bind(config: &Config) -> Server {
+    let mut server = None;
+    until("the relay binds", async || {
+        server = match Server::bind(config.clone()).await {
+            Ok(bound) => Some(bound),
+            Err(error) if matches!(error.downcast_ref(), Some(OpenError::InUse(_))) => None,
+            Err(error) => panic!("the relay does not bind: {error:#}"),
+        };
+        server.is_some()
+    })
+    .await;
+    server.expect("it was waited for")
 }

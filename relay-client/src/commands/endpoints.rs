@@ -6,6 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{Failure, To, table};
+use crate::api::segment;
+use crate::screen::clean;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Endpoints {
@@ -59,11 +61,13 @@ impl Endpoints {
                 if to.json {
                     println!("{made}");
                 } else {
-                    println!("{}", made["url"].as_str().unwrap_or_default());
+                    println!("{}", clean(made["url"].as_str().unwrap_or_default()));
                 }
             }
             Self::List => list(&api.get("/endpoints").await?, to.json),
-            Self::Delete { name } => api.delete(&format!("/endpoints/{name}")).await?,
+            Self::Delete { name } => {
+                api.delete(&format!("/endpoints/{}", segment(&name))).await?;
+            }
         }
         Ok(())
     }

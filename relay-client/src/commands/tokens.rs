@@ -4,6 +4,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Failure, To, table};
+use crate::api::segment;
+use crate::screen::clean;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Tokens {
@@ -41,11 +43,11 @@ impl Tokens {
                 if to.json {
                     println!("{made}");
                 } else {
-                    println!("{}", made["token"].as_str().unwrap_or_default());
+                    println!("{}", clean(made["token"].as_str().unwrap_or_default()));
                 }
             }
             Self::List => list(&api.get("/tokens").await?, to.json),
-            Self::Revoke { id } => api.delete(&format!("/tokens/{id}")).await?,
+            Self::Revoke { id } => api.delete(&format!("/tokens/{}", segment(&id))).await?,
         }
         Ok(())
     }

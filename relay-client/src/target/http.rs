@@ -18,6 +18,7 @@ use super::body::RequestBody;
 use super::connection::Connection;
 use super::path::join;
 use super::pool::Pool;
+use crate::dial::masked;
 use crate::fields::to_headers;
 use crate::socket::{ConnectError, Socket, Trust};
 
@@ -71,7 +72,7 @@ impl HttpTarget {
     /// # Errors
     /// [`BadTarget`] says what is wrong with the URL.
     pub fn new(url: &str, trust: Trust, options: Options) -> Result<Self, BadTarget> {
-        let bad = |why: &str| BadTarget { url: url.to_owned(), why: why.to_owned() };
+        let bad = |why: &str| BadTarget { url: masked(url), why: why.to_owned() };
         let whole = match url.parse::<u16>() {
             Ok(port) => format!("http://localhost:{port}"),
             Err(_) => url.to_owned(),

@@ -1,6 +1,7 @@
 //! Writes the public URLs of endpoints.
 
 use http::Uri;
+use relay_client::dial::masked;
 
 use crate::endpoint::Key;
 use crate::http::HOOKS;
@@ -42,10 +43,11 @@ impl PublicUrls {
 
 /// A base URL without a slash at its end.
 pub(super) fn base(text: &str) -> Result<String, String> {
-    let bad = || format!("{text:?} is no URL such as https://relay.example.com");
+    let bad = || format!("{:?} is no URL such as https://relay.example.com", masked(text));
     let uri: Uri = text.parse().map_err(|_| bad())?;
     let http = matches!(uri.scheme_str(), Some("http" | "https"));
-    if http && uri.authority().is_some() && uri.query().is_none() {
+    let named = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    if http && named && uri.query().is_none() {
         Ok(text.trim_end_matches('/').to_owned())
     } else {
         Err(bad())
