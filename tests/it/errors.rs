@@ -1,7 +1,9 @@
 //! Every refusal says what it is: its code, its status, whether the target may have seen the request.
 
-use relay_protocol::frame::{Both, Reset, ToRelay};
+use bytes::Bytes;
+use relay_protocol::frame::{Answered, Both, Reset, ToRelay};
 use relay_protocol::reason::{Broken, Dispatched};
+use relay_protocol::webhook::{Answer, Fields};
 use relay_tests::agent::{Agent, Wanted};
 use relay_tests::journey::Journey;
 use relay_tests::provider::Provider;
@@ -200,4 +202,23 @@ async fn a_request_in_absolute_form_stays_with_its_endpoint() {
     let seen = journey.target.only();
     assert_eq!(seen.path(), b"/x?y");
     assert_eq!(seen.field("host"), Some(journey.target.address().to_string()));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_http_is_told_and_the_line_stays() {
+    let relay = Relay::start().await;
+    let endpoint = relay.endpoint_with("story", &[("fallback", "fail")]).await;
+    let token = relay.token(&["story"]).await;
+    let (mut line, _) = ByHand::live(relay.address, &token, hello("bad", &["story"])).await;
+    for round in 0..2 {
+        let provider = relay.provider(&endpoint);
+        let mut caller = provider.begin(&provider.request("GET", "/")).await;
+        let stream = line.opened().await.stream;
+        let fields: Fields = [(&b"x-split"[..], &b"a\r\nb: c"[..])].into_iter().collect();
+        let answer = Answer { status: 200, fields };
+        line.send(ToRelay::Answer(Answered { stream, answer, body: Bytes::new(), end: true }))
+            .await;
+        let answer = caller.answer_to("GET").await;
+        assert_eq!(answer.json()["code"], "target_bad_response", "round {round}");
+    }
 }

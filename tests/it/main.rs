@@ -1,6 +1,5 @@
 //! The stories: one module a feature, each test a sentence.
 
-mod abuse;
 mod agents;
 mod cli;
 mod config;

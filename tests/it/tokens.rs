@@ -10,16 +10,11 @@ use relay_tests::provider::Provider;
 use relay_tests::raw::{Connection, Written};
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
-use relay_tests::wait::until;
 use relay_tests::wire::{ByHand, hello};
 use serde_json::{Value, json};
 
 fn id(token: &str) -> &str {
     token.split('_').nth(1).unwrap()
-}
-
-async fn revoke(relay: &Relay, token: &str) {
-    relay.api().delete(&format!("/tokens/{}", id(token))).await.unwrap();
 }
 
 #[tokio::test]
@@ -60,58 +55,6 @@ async fn a_token_without_the_scope_listen_serves_nothing() {
     let made = relay.make_token(&json!({"scopes": ["read"]})).await;
     let mut line = ByHand::connect(relay.address, made["token"].as_str().unwrap()).await.unwrap();
     line.send(ToRelay::Hello(hello("one", &["story"]))).await;
-    assert_eq!(line.closed().await, close::NOT_ALLOWED);
-}
-
-#[tokio::test]
-async fn revoking_a_token_closes_its_lines_and_no_others() {
-    let journey = Journey::to(Target::echo().await).await;
-    let relay = &journey.relay;
-    let doomed = relay.token(&["story"]).await;
-    let (mut line, _) = ByHand::live(relay.address, &doomed, hello("one", &["story"])).await;
-    revoke(relay, &doomed).await;
-    assert_eq!(line.closed().await, close::NOT_ALLOWED);
-    assert_eq!(ByHand::connect(relay.address, &doomed).await.err(), Some(401));
-    until("one agent is left", async || relay.agents("story").await == 1).await;
-    assert_eq!(journey.through().post("/", "well").await.text(), "well");
-}
-
-#[tokio::test]
-async fn a_token_revoked_between_the_upgrade_and_hello_serves_nothing() {
-    let relay = Relay::start().await;
-    relay.endpoint("story").await;
-    let doomed = relay.token(&["story"]).await;
-    let mut line = ByHand::connect(relay.address, &doomed).await.unwrap();
-    revoke(&relay, &doomed).await;
-    line.send(ToRelay::Hello(hello("one", &["story"]))).await;
-    assert_eq!(line.closed().await, close::NOT_ALLOWED);
-    assert_eq!(relay.agents("story").await, 0);
-}
-
-#[tokio::test]
-async fn a_renewed_line_lives_and_dies_with_its_fresh_token() {
-    let relay = Relay::start().await;
-    let endpoint = relay.endpoint("story").await;
-    let (old, fresh) = (relay.token(&["story"]).await, relay.token(&["story"]).await);
-    let (mut line, _) = ByHand::live(relay.address, &old, hello("one", &["story"])).await;
-    line.send(ToRelay::Renew(fresh.clone())).await;
-    // An answered request says that RENEW was read as well.
-    let asked = tokio::spawn({
-        let mut provider = relay.provider(&endpoint);
-        async move { provider.post("/", "x").await }
-    });
-    let stream = line.opened().await.stream;
-    line.answer(stream, 200, "still here").await;
-    assert_eq!(asked.await.unwrap().text(), "still here");
-    revoke(&relay, &old).await;
-    let asked = tokio::spawn({
-        let mut provider = relay.provider(&endpoint);
-        async move { provider.post("/", "x").await }
-    });
-    let stream = line.opened().await.stream;
-    line.answer(stream, 200, "the old one is gone").await;
-    assert_eq!(asked.await.unwrap().text(), "the old one is gone");
-    revoke(&relay, &fresh).await;
     assert_eq!(line.closed().await, close::NOT_ALLOWED);
 }
 
