@@ -4,6 +4,7 @@
 //! promise is durable when it has returned, unless its name says that it is only noted.
 
 pub mod records;
+mod seen;
 pub mod spool;
 mod sqlite;
 

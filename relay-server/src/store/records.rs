@@ -1,5 +1,7 @@
 //! What goes into the store and comes out of it: plain data, the same for every engine.
 
+mod seen;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,6 +12,10 @@ use relay_protocol::webhook::Fields;
 use crate::delivery::KeyHash;
 use crate::endpoint::{EndpointId, Key, Settings};
 use crate::event::Event;
+
+pub use seen::{
+    Backlog, Count, Delivery, EventFilter, Found, KeptAnswer, ReplayNote, Summary, Tried,
+};
 
 /// An endpoint to be made.
 #[derive(Debug)]

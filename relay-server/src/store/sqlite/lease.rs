@@ -177,7 +177,7 @@ fn take(
         lease.token as i64
     ])?;
     books.moves((want.endpoint, &want.group), row.state, state, row.size);
-    let event = load(connection, spool, &lease)?;
+    let event = load(connection, spool, lease.endpoint, lease.event)?;
     let unheard =
         row.code.as_deref().is_some_and(|code| code == "link_lost" || code == "agent_timeout");
     // A lease that ran out: whoever had it may have been answered.
@@ -191,12 +191,17 @@ fn lease_of(want: &Want, row: &DueRow, token: u64) -> Lease {
 }
 
 /// An event as it was accepted.
-fn load(connection: &Connection, spool: &Arc<Spool>, lease: &Lease) -> rusqlite::Result<Event> {
+pub(super) fn load(
+    connection: &Connection,
+    spool: &Arc<Spool>,
+    endpoint: EndpointId,
+    id: EventId,
+) -> rusqlite::Result<Event> {
     let mut select = connection.prepare_cached(
         "SELECT method, path, remote, https, version, body_len, body_kept, fields, trailers, body
          FROM events JOIN payloads ON n = payload WHERE endpoint = ?1 AND id = ?2",
     )?;
-    select.query_row(params![lease.endpoint.0, lease.event.as_bytes()], |row| {
+    select.query_row(params![endpoint.0, id.as_bytes()], |row| {
         let (method, path): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
         let (remote, version): (String, String) = (row.get(2)?, row.get(4)?);
         let origin = Origin {
@@ -212,13 +217,13 @@ fn load(connection: &Connection, spool: &Arc<Spool>, lease: &Lease) -> rusqlite:
         let absent = Body::Absent(length.unsigned_abs());
         let body = match kept.as_str() {
             "row" => Body::Memory(row.get::<_, Vec<u8>>(9)?.into()),
-            "spool" => spool.load(lease.event).map_or(absent, |file| Body::Spooled(Arc::new(file))),
+            "spool" => spool.load(id).map_or(absent, |file| Body::Spooled(Arc::new(file))),
             _ => absent,
         };
         let fields = |bytes: Vec<u8>| Fields::parse(Bytes::from(bytes)).unwrap_or_default();
         let head = Head {
-            id: lease.event,
-            endpoint: lease.endpoint,
+            id,
+            endpoint,
             method: method.into_bytes().into(),
             path: path.into(),
             fields: fields(row.get(7)?),
