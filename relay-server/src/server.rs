@@ -225,6 +225,9 @@ async fn load(store: &Store) -> anyhow::Result<(Arc<Access>, Arc<Directory>)> {
     for endpoint in store.endpoints().await? {
         directory.put(endpoint);
     }
+    for old in store.old_keys().await? {
+        directory.put_old_key(&old.key, old.endpoint, old.until_ms);
+    }
     Ok((Arc::new(access), Arc::new(directory)))
 }
 

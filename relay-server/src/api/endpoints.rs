@@ -1,4 +1,6 @@
-//! Endpoints over the API: list, show, create, delete.
+//! Endpoints over the API: list, show, create, delete; how they are changed is below.
+
+mod change;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +15,10 @@ use crate::access::new_signing_secret;
 use crate::clock::now_ms;
 use crate::endpoint::{Endpoint, Key, Settings};
 use crate::problem::Code;
+use crate::store::StoreError;
 use crate::store::records::{NewEndpoint, Scope};
+
+pub(super) use change::{pause, resume, rotate_key, set};
 
 /// An endpoint as the API shows it.
 #[derive(Serialize)]
@@ -23,10 +28,41 @@ pub(super) struct Shown {
     url: String,
     created_at_ms: u64,
     agents: usize,
+    paused_at_ms: Option<u64>,
+    /// How much waits, and how many deliveries are in each state, by group; of a single endpoint only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<BTreeMap<String, Group>>,
     settings: BTreeMap<String, String>,
     /// Shown to those only who may see secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
     signing_secret: Option<String>,
+}
+
+/// One group of an endpoint.
+#[derive(Serialize)]
+pub(super) struct Group {
+    backlog: u64,
+    /// When the oldest of what waits came.
+    oldest_at_ms: Option<u64>,
+    states: BTreeMap<&'static str, u64>,
+}
+
+/// How the groups of an endpoint stand, those that nobody set any more among them.
+async fn groups(api: &Api, endpoint: &Endpoint) -> Result<BTreeMap<String, Group>, StoreError> {
+    let counts = api.store.counts(endpoint.id).await?;
+    let mut names = endpoint.settings.groups.clone();
+    names.extend(counts.iter().map(|count| count.group.clone()));
+    names.sort_unstable();
+    names.dedup();
+    let mut groups = BTreeMap::new();
+    for name in names {
+        let waits = api.store.backlog(endpoint.id, name.clone()).await?;
+        let states = counts.iter().filter(|count| count.group == name);
+        let states = states.map(|count| (count.state.as_str(), count.n)).collect();
+        let oldest_at_ms = waits.oldest.map(|id| id.unix_ms());
+        groups.insert(name.to_string(), Group { backlog: waits.count, oldest_at_ms, states });
+    }
+    Ok(groups)
 }
 
 fn show_endpoint(api: &Api, endpoint: &Endpoint, with_secret: bool) -> Shown {
@@ -46,6 +82,8 @@ fn show_endpoint(api: &Api, endpoint: &Endpoint, with_secret: bool) -> Shown {
         url: api.urls.of(&endpoint.key),
         created_at_ms: endpoint.created_ms,
         agents: agents.len(),
+        paused_at_ms: endpoint.paused_ms,
+        groups: None,
         settings: endpoint.settings.show(),
         signing_secret: with_secret.then(|| endpoint.signing_secret.clone()),
     }
@@ -64,7 +102,8 @@ pub(super) async fn show(
 ) -> Result<axum::Json<Shown>, Refused> {
     let endpoint = find(&api, &who, &name)?;
     let with_secret = who.0.allows(Scope::Admin, &endpoint.name);
-    Ok(axum::Json(show_endpoint(&api, &endpoint, with_secret)))
+    let groups = Some(groups(&api, &endpoint).await?);
+    Ok(axum::Json(Shown { groups, ..show_endpoint(&api, &endpoint, with_secret) }))
 }
 
 /// What is asked for.
@@ -108,13 +147,7 @@ pub(super) async fn remove(
     who: Bearer,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Refused> {
-    let endpoint = find(&api, &who, &name)?;
-    if !who.0.allows(Scope::Admin, &endpoint.name) {
-        return Err(Refused::new(
-            Code::NotAllowed,
-            "deleting endpoints needs a token with the scope admin",
-        ));
-    }
+    let endpoint = administered(&api, &who, &name)?;
     api.store.delete_endpoint(endpoint.id).await?;
     api.directory.remove(&endpoint);
     api.dispatcher.forget(&endpoint);
@@ -123,8 +156,18 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The endpoint of this name, for somebody who may change it.
+fn administered(api: &Api, who: &Bearer, name: &str) -> Result<Arc<Endpoint>, Refused> {
+    let endpoint = find(api, who, name)?;
+    if who.0.allows(Scope::Admin, &endpoint.name) {
+        Ok(endpoint)
+    } else {
+        Err(Refused::new(Code::NotAllowed, "this needs a token with the scope admin"))
+    }
+}
+
 /// The endpoint of this name, for somebody who may see it; for others it is not there.
-fn find(api: &Api, who: &Bearer, name: &str) -> Result<Arc<Endpoint>, Refused> {
+pub(super) fn find(api: &Api, who: &Bearer, name: &str) -> Result<Arc<Endpoint>, Refused> {
     let found = name.parse::<Name>().ok().and_then(|name| api.directory.by_name(&name));
     let seen = found.filter(|endpoint| who.0.sees(&endpoint.name));
     seen.ok_or_else(|| Refused::new(Code::NotFound, format!("there is no endpoint {name:?}")))

@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use http::request::Parts;
 
 use crate::access::{Access, Grant};
@@ -53,7 +53,13 @@ pub fn routes(api: Arc<Api>) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/api/v1/endpoints", get(endpoints::list).post(endpoints::create))
-        .route("/api/v1/endpoints/{name}", get(endpoints::show).delete(endpoints::remove))
+        .route(
+            "/api/v1/endpoints/{name}",
+            get(endpoints::show).patch(endpoints::set).delete(endpoints::remove),
+        )
+        .route("/api/v1/endpoints/{name}/pause", post(endpoints::pause))
+        .route("/api/v1/endpoints/{name}/resume", post(endpoints::resume))
+        .route("/api/v1/endpoints/{name}/rotate-key", post(endpoints::rotate_key))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::revoke))
         .fallback(|| async { Refused::new(Code::NotFound, "there is nothing at this path") })
@@ -89,6 +95,7 @@ impl From<StoreError> for Refused {
             }
             StoreError::QueueFull => Self::new(Code::QueueFull, "the endpoint's queue is full"),
             StoreError::Overloaded => Self::new(Code::RelayOverloaded, "the store cannot keep up"),
+            StoreError::Refused(why) => Self::new(Code::BadRequest, why),
             StoreError::Exists(what) => Self::new(Code::Conflict, format!("{what} exists already")),
             StoreError::NotFound(what) => Self::new(Code::NotFound, format!("there is no {what}")),
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use relay_protocol::id::Name;
 
-use super::{Endpoint, EndpointId};
+use super::{Endpoint, EndpointId, Key};
+use crate::clock::now_ms;
 
 /// All endpoints. Whoever changes one in the store changes it here right after.
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub struct Directory {
     by_key: DashMap<Box<str>, Arc<Endpoint>>,
     by_name: DashMap<Name, Arc<Endpoint>>,
     by_id: DashMap<EndpointId, Arc<Endpoint>>,
+    /// Keys that were rotated away, and until when they lead to their endpoint, in milliseconds of the Unix epoch.
+    old_keys: DashMap<Box<str>, (EndpointId, u64)>,
 }
 
 impl Directory {
@@ -21,8 +24,16 @@ impl Directory {
         let endpoint = Arc::new(endpoint);
         self.by_key.insert(endpoint.key.as_str().into(), Arc::clone(&endpoint));
         self.by_name.insert(endpoint.name.clone(), Arc::clone(&endpoint));
-        self.by_id.insert(endpoint.id, Arc::clone(&endpoint));
+        let older = self.by_id.insert(endpoint.id, Arc::clone(&endpoint));
+        if let Some(older) = older.filter(|older| older.key != endpoint.key) {
+            self.by_key.remove(older.key.as_str());
+        }
         endpoint
+    }
+
+    /// Has an old key lead to its endpoint for a while.
+    pub fn put_old_key(&self, key: &Key, endpoint: EndpointId, until_ms: u64) {
+        self.old_keys.insert(key.as_str().into(), (endpoint, until_ms));
     }
 
     /// Takes an endpoint off.
@@ -30,12 +41,17 @@ impl Directory {
         self.by_key.remove(endpoint.key.as_str());
         self.by_name.remove(&endpoint.name);
         self.by_id.remove(&endpoint.id);
+        self.old_keys.retain(|_, (of, _)| *of != endpoint.id);
     }
 
-    /// The endpoint whose URL has this key.
+    /// The endpoint whose URL has this key, or had it until a while ago.
     #[must_use]
     pub fn by_key(&self, key: &str) -> Option<Arc<Endpoint>> {
-        self.by_key.get(key).map(|found| Arc::clone(&found))
+        if let Some(found) = self.by_key.get(key) {
+            return Some(Arc::clone(&found));
+        }
+        let (endpoint, until_ms) = *self.old_keys.get(key)?;
+        if now_ms() < until_ms { self.by_id(endpoint) } else { None }
     }
 
     /// The endpoint of this name.
@@ -56,5 +72,42 @@ impl Directory {
         let mut all: Vec<_> = self.by_name.iter().map(|found| Arc::clone(&found)).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::endpoint::Settings;
+
+    fn endpoint(key: &str) -> Endpoint {
+        Endpoint {
+            id: EndpointId(1),
+            name: "a".parse().unwrap(),
+            key: Key::parse(key).unwrap(),
+            signing_secret: String::new(),
+            created_ms: 0,
+            set: BTreeMap::new(),
+            settings: Settings::default(),
+            paused_ms: None,
+        }
+    }
+
+    #[test]
+    fn a_rotated_key_leads_to_the_endpoint_as_it_is_now_and_only_for_its_grace() {
+        let directory = Directory::default();
+        directory.put(endpoint("old"));
+        directory.put(endpoint("new"));
+        assert!(directory.by_key("old").is_none());
+        directory.put_old_key(&Key::parse("old").unwrap(), EndpointId(1), u64::MAX);
+        assert_eq!(directory.by_key("old").unwrap().key.as_str(), "new");
+        directory.put_old_key(&Key::parse("old").unwrap(), EndpointId(1), 1);
+        assert!(directory.by_key("old").is_none());
+        let now = directory.by_key("new").unwrap();
+        directory.put_old_key(&Key::parse("old").unwrap(), EndpointId(1), u64::MAX);
+        directory.remove(&now);
+        assert!(directory.by_key("old").is_none() && directory.by_key("new").is_none());
     }
 }

@@ -38,4 +38,6 @@ pub struct Endpoint {
     pub set: BTreeMap<String, String>,
     /// The settings as they apply.
     pub settings: Settings,
+    /// Since when nothing is delivered though it is accepted, if so, in milliseconds of the Unix epoch.
+    pub paused_ms: Option<u64>,
 }

@@ -17,7 +17,10 @@ use relay_protocol::webhook::Fields;
 use tokio::sync::{Notify, oneshot};
 
 use crate::endpoint::{Endpoint, EndpointId};
-use records::{Acceptance, Due, NewEndpoint, Promise, Receipt, Settlement, Token, Waiting, Want};
+use records::{
+    Acceptance, Change, Due, NewEndpoint, OldKey, Promise, Receipt, Settlement, Token, Waiting,
+    Want,
+};
 use spool::Spool;
 use sqlite::{Answer, Op, Reader, Urgency, Writer};
 
@@ -39,6 +42,9 @@ pub enum StoreError {
     /// As much waits for the endpoint as may.
     #[error("the endpoint's queue is full")]
     QueueFull,
+    /// What was asked for makes no sense, for this reason.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// Why a store did not open.
@@ -206,6 +212,27 @@ impl Store {
     /// [`StoreError::Exists`] when its name or key is taken.
     pub async fn create_endpoint(&self, new: NewEndpoint) -> Result<Endpoint, StoreError> {
         self.writer.write(move |db, _| sqlite::endpoints::create(db, new)).await
+    }
+
+    /// Changes an endpoint and gives it as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is none, [`StoreError::Refused`] when a setting makes no sense,
+    /// [`StoreError::Exists`] when the key is taken.
+    pub async fn change_endpoint(
+        &self,
+        id: EndpointId,
+        change: Change,
+    ) -> Result<Endpoint, StoreError> {
+        self.writer.write(move |db, _| sqlite::endpoints::change(db, id, change)).await
+    }
+
+    /// The keys that were rotated away.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn old_keys(&self) -> Result<Vec<OldKey>, StoreError> {
+        self.reader.read(sqlite::endpoints::old_keys).await
     }
 
     /// Deletes an endpoint; its events go bit by bit.

@@ -34,6 +34,30 @@ pub struct NewEndpoint {
     pub settings: Settings,
 }
 
+/// What is to be changed of an endpoint.
+#[derive(Debug)]
+pub enum Change {
+    /// These settings, the rest as they were; `None` for as by default.
+    Settings(BTreeMap<String, Option<String>>),
+    /// Nothing is delivered from this time on, in milliseconds of the Unix epoch.
+    Pause(u64),
+    /// It is delivered again.
+    Resume,
+    /// Another key; the old one leads to it as well until this time.
+    Key(Key, u64),
+}
+
+/// A key that was rotated away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldKey {
+    /// The key.
+    pub key: Key,
+    /// To which endpoint it leads.
+    pub endpoint: EndpointId,
+    /// Until when, in milliseconds of the Unix epoch.
+    pub until_ms: u64,
+}
+
 /// What a token lets its holder do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use relay_protocol::id::Name;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::StoreError;
-use super::super::records::NewEndpoint;
+use super::super::records::{Change, NewEndpoint, OldKey};
 use super::books::Books;
 use super::is_conflict;
 use crate::endpoint::{Endpoint, EndpointId, Key, Settings};
@@ -17,10 +17,74 @@ pub(in super::super) fn all(connection: &Connection) -> rusqlite::Result<Vec<End
     connection.prepare(sql)?.query_map([], endpoint)?.collect()
 }
 
+pub(in super::super) fn old_keys(connection: &Connection) -> rusqlite::Result<Vec<OldKey>> {
+    let sql = "SELECT key, endpoint, until_ms FROM old_keys";
+    let old_key = |row: &Row<'_>| {
+        let key = Key::parse(&row.get::<_, String>(0)?).map_err(|e| broken(0, e))?;
+        let (endpoint, until_ms) = (EndpointId(row.get(1)?), row.get::<_, i64>(2)?.unsigned_abs());
+        Ok(OldKey { key, endpoint, until_ms })
+    };
+    connection.prepare(sql)?.query_map([], old_key)?.collect()
+}
+
+/// Changes an endpoint as it is in the store, not as somebody remembers it.
+pub(in super::super) fn change(
+    connection: &Connection,
+    id: EndpointId,
+    change: Change,
+) -> rusqlite::Result<Result<Endpoint, StoreError>> {
+    let sql = "SELECT id, name, key, signing_secret, settings, created_ms, paused_ms FROM endpoints WHERE id = ?1";
+    let Some(mut changed) = connection.query_row(sql, [id.0], endpoint).optional()? else {
+        return Ok(Err(StoreError::NotFound("such endpoint".into())));
+    };
+    match change {
+        Change::Settings(wanted) => {
+            for (key, value) in wanted {
+                match value {
+                    Some(value) => drop(changed.set.insert(key, value)),
+                    None => drop(changed.set.remove(&key)),
+                }
+            }
+            match Settings::apply(&changed.set) {
+                Ok(settings) => changed.settings = settings,
+                Err(bad) => {
+                    let all: Vec<String> = bad.iter().map(ToString::to_string).collect();
+                    return Ok(Err(StoreError::Refused(all.join("; "))));
+                }
+            }
+        }
+        Change::Pause(at_ms) => drop(changed.paused_ms.get_or_insert(at_ms)),
+        Change::Resume => changed.paused_ms = None,
+        Change::Key(key, until_ms) => {
+            if is_taken(connection, &key)? {
+                return Ok(Err(StoreError::Exists(format!("key {key}"))));
+            }
+            let old = std::mem::replace(&mut changed.key, key);
+            let sql = "INSERT OR REPLACE INTO old_keys(key, endpoint, until_ms) VALUES(?1, ?2, ?3)";
+            connection.execute(sql, params![old.as_str(), id.0, until_ms as i64])?;
+        }
+    }
+    let settings = serde_json::to_string(&changed.set).expect("a map of texts");
+    let paused_ms = changed.paused_ms.map(|ms| ms as i64);
+    let sql = "UPDATE endpoints SET key = ?2, settings = ?3, paused_ms = ?4 WHERE id = ?1";
+    connection.execute(sql, params![id.0, changed.key.as_str(), settings, paused_ms])?;
+    Ok(Ok(changed))
+}
+
+/// Whether a key leads to an endpoint, or did until lately.
+fn is_taken(connection: &Connection, key: &Key) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM endpoints WHERE key = ?1 UNION ALL
+         SELECT 1 FROM old_keys WHERE key = ?1 AND until_ms > ?2";
+    connection.prepare(sql)?.exists(params![key.as_str(), crate::clock::now_ms() as i64])
+}
+
 pub(in super::super) fn create(
     connection: &Connection,
     new: NewEndpoint,
 ) -> rusqlite::Result<Result<Endpoint, StoreError>> {
+    if is_taken(connection, &new.key)? {
+        return Ok(Err(StoreError::Exists(format!("endpoint {}", new.name))));
+    }
     let settings = serde_json::to_string(&new.set).expect("a map of texts");
     let inserted = connection.execute(
         "INSERT INTO endpoints(name, key, signing_secret, settings, created_ms) VALUES(?1, ?2, ?3, ?4, ?5)",
@@ -42,6 +106,7 @@ pub(in super::super) fn create(
         paused_ms: None,
         set: new.set,
         settings: new.settings,
+        paused_ms: None,
     }))
 }
 
@@ -75,6 +140,7 @@ fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         paused_ms: row.get::<_, Option<i64>>(6)?.map(i64::unsigned_abs),
         set,
         settings,
+        paused_ms: row.get::<_, Option<i64>>(6)?.map(i64::unsigned_abs),
     })
 }
 

@@ -1,0 +1,98 @@
+//! How an endpoint is changed: its settings, whether it is paused, its key.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use serde::Deserialize;
+
+use super::{Shown, administered, show_endpoint};
+use crate::api::{Api, Bearer, Json, Refused};
+use crate::clock::now_ms;
+use crate::endpoint::units::duration;
+use crate::endpoint::{Endpoint, Key};
+use crate::problem::Code;
+use crate::store::records::Change;
+
+/// How long a key that is rotated away still leads to its endpoint, if nobody says otherwise.
+const GRACE: Duration = Duration::from_secs(86_400);
+
+/// What is to be changed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Changes {
+    /// Only these; `null` for as by default.
+    settings: BTreeMap<String, Option<String>>,
+}
+
+pub(in crate::api) async fn set(
+    State(api): State<Arc<Api>>,
+    who: Bearer,
+    Path(name): Path<String>,
+    Json(changes): Json<Changes>,
+) -> Result<axum::Json<Shown>, Refused> {
+    let endpoint = administered(&api, &who, &name)?;
+    let keys: Vec<&str> = changes.settings.keys().map(String::as_str).collect();
+    let keys = keys.join(" ");
+    let changed = apply(&api, &endpoint, Change::Settings(changes.settings)).await?;
+    tracing::info!(endpoint = %changed.name, by = who.0.token, keys, "an endpoint was set");
+    Ok(axum::Json(show_endpoint(&api, &changed, true)))
+}
+
+pub(in crate::api) async fn pause(
+    State(api): State<Arc<Api>>,
+    who: Bearer,
+    Path(name): Path<String>,
+) -> Result<axum::Json<Shown>, Refused> {
+    let endpoint = administered(&api, &who, &name)?;
+    let changed = apply(&api, &endpoint, Change::Pause(now_ms())).await?;
+    tracing::info!(endpoint = %changed.name, by = who.0.token, "an endpoint was paused");
+    Ok(axum::Json(show_endpoint(&api, &changed, true)))
+}
+
+pub(in crate::api) async fn resume(
+    State(api): State<Arc<Api>>,
+    who: Bearer,
+    Path(name): Path<String>,
+) -> Result<axum::Json<Shown>, Refused> {
+    let endpoint = administered(&api, &who, &name)?;
+    let changed = apply(&api, &endpoint, Change::Resume).await?;
+    tracing::info!(endpoint = %changed.name, by = who.0.token, "an endpoint was resumed");
+    Ok(axum::Json(show_endpoint(&api, &changed, true)))
+}
+
+/// How the old key goes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Rotation {
+    /// How long it still leads to the endpoint: a duration.
+    grace: Option<String>,
+}
+
+pub(in crate::api) async fn rotate_key(
+    State(api): State<Arc<Api>>,
+    who: Bearer,
+    Path(name): Path<String>,
+    Json(wanted): Json<Rotation>,
+) -> Result<axum::Json<Shown>, Refused> {
+    let endpoint = administered(&api, &who, &name)?;
+    let grace = wanted.grace.as_deref().map_or(Ok(GRACE), duration);
+    let grace = grace.map_err(|why| Refused::new(Code::BadRequest, format!("grace: {why}")))?;
+    let until_ms = now_ms().saturating_add(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+    let change = Change::Key(Key::random(&endpoint.name), until_ms);
+    // First, so that there is no moment in which it leads nowhere.
+    api.directory.put_old_key(&endpoint.key, endpoint.id, until_ms);
+    let changed = apply(&api, &endpoint, change).await?;
+    tracing::info!(endpoint = %changed.name, by = who.0.token, "the key of an endpoint was rotated");
+    Ok(axum::Json(show_endpoint(&api, &changed, true)))
+}
+
+/// Changes the endpoint in the store, then in memory, and has its queues looked at again.
+async fn apply(api: &Api, endpoint: &Endpoint, change: Change) -> Result<Arc<Endpoint>, Refused> {
+    let changed = api.directory.put(api.store.change_endpoint(endpoint.id, change).await?);
+    for group in &changed.settings.groups {
+        api.store.due_signal(changed.id, group).notify_one();
+    }
+    Ok(changed)
+}
