@@ -76,6 +76,14 @@ impl Api {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// Changes a document and gets it as it is now.
+    ///
+    /// # Errors
+    /// [`ApiError`] by kind.
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+
     /// Deletes something.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod agents;
 mod cli;
 mod config;
 mod drain;
+mod endpoints;
 mod errors;
 mod fidelity;
 mod hostile;

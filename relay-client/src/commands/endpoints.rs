@@ -1,5 +1,7 @@
 //! `relay-client endpoints ...`
 
+mod show;
+
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -15,6 +17,40 @@ pub(super) enum Endpoints {
     Create(Create),
     /// List the endpoints that the token may see
     List,
+    /// Show an endpoint: its settings, who serves it, what waits and how its events stand
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Change settings
+    Set {
+        /// Its name
+        name: String,
+        /// The settings
+        #[arg(value_name = "KEY=VALUE", required_unless_present = "unset")]
+        settings: Vec<String>,
+        /// Back to the default; may be given several times
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
+    },
+    /// Deliver nothing for a while; events are still accepted and kept
+    Pause {
+        /// Its name
+        name: String,
+    },
+    /// Deliver again, what has waited first
+    Resume {
+        /// Its name
+        name: String,
+    },
+    /// Give it another key and print its new URL
+    RotateKey {
+        /// Its name
+        name: String,
+        /// How long the old URL still works, such as 24h or 0s [default: 24h]
+        #[arg(long, value_name = "DURATION")]
+        grace: Option<String>,
+    },
     /// Delete an endpoint and all its events
     Delete {
         /// Its name
@@ -57,17 +93,36 @@ impl Endpoints {
         let api = to.api()?;
         match self {
             Self::Create(create) => {
-                let made = api.post("/endpoints", &create.wanted()?).await?;
-                if to.json {
-                    println!("{made}");
-                } else {
-                    println!("{}", clean(made["url"].as_str().unwrap_or_default()));
-                }
+                print_url(&api.post("/endpoints", &create.wanted()?).await?, to.json);
             }
             Self::List => list(&api.get("/endpoints").await?, to.json),
-            Self::Delete { name } => {
-                api.delete(&format!("/endpoints/{}", segment(&name))).await?;
+            Self::Show { name } => {
+                show::print(&api.get(&format!("/endpoints/{}", segment(&name))).await?, to.json);
             }
+            Self::Set { name, settings: pairs, unset } => {
+                let mut changes: BTreeMap<String, Option<String>> =
+                    settings(&pairs)?.into_iter().map(|(key, value)| (key, Some(value))).collect();
+                changes.extend(unset.into_iter().map(|key| (key, None)));
+                let path = format!("/endpoints/{}", segment(&name));
+                told(&api.patch(&path, &json!({"settings": changes})).await?, to.json);
+            }
+            Self::Pause { name } => {
+                told(
+                    &api.post(&format!("/endpoints/{}/pause", segment(&name)), &json!({})).await?,
+                    to.json,
+                );
+            }
+            Self::Resume { name } => {
+                told(
+                    &api.post(&format!("/endpoints/{}/resume", segment(&name)), &json!({})).await?,
+                    to.json,
+                );
+            }
+            Self::RotateKey { name, grace } => {
+                let path = format!("/endpoints/{}/rotate-key", segment(&name));
+                print_url(&api.post(&path, &json!({"grace": grace})).await?, to.json);
+            }
+            Self::Delete { name } => api.delete(&format!("/endpoints/{}", segment(&name))).await?,
         }
         Ok(())
     }
@@ -85,6 +140,22 @@ impl Create {
         put("reply", self.reply.and_then(|reply| reply.to_possible_value()).map(name));
         put("fallback", self.fallback.and_then(|fallback| fallback.to_possible_value()).map(name));
         Ok(json!({"name": self.name, "exact_key": self.exact_key, "settings": settings}))
+    }
+}
+
+/// The URL, which is what people go on with, or all of it.
+fn print_url(endpoint: &Value, json: bool) {
+    if json {
+        println!("{endpoint}");
+    } else {
+        println!("{}", clean(endpoint["url"].as_str().unwrap_or_default()));
+    }
+}
+
+/// Nothing, or all of it for programs.
+fn told(endpoint: &Value, json: bool) {
+    if json {
+        println!("{endpoint}");
     }
 }
 
