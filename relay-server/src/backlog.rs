@@ -30,7 +30,7 @@ impl Backlogs {
 
     /// How far behind this group is; nothing, if the store cannot tell.
     pub async fn of(&self, endpoint: EndpointId, group: &Name) -> Backlog {
-        match self.0.waiting(endpoint, group.clone()).await {
+        match self.0.backlog(endpoint, group.clone()).await {
             Ok(waiting) => {
                 let age = waiting.oldest.map_or(0, |id| now_ms().saturating_sub(id.unix_ms()));
                 Backlog { count: waiting.count, oldest_ms: age }

@@ -10,13 +10,13 @@ use tokio::time::timeout_at;
 
 use super::payload::durable;
 use super::plan::Plan;
-use super::record::{ANSWER_KEPT, Record};
+use super::record::Record;
 use super::{Arrived, Dispatcher, NoAnswer, Payload, Reply, not_stored};
 use crate::clock::steady_ms;
 use crate::endpoint::settings::{Fallback, Reply as ReplyMode};
 use crate::event::{Body, Event};
 use crate::store::StoreError;
-use crate::store::records::{Acceptance, Lease, Receipt, Start};
+use crate::store::records::{Acceptance, KeptAnswer, Lease, Receipt, Start};
 
 impl Dispatcher {
     /// Keeps an event, then answers as its endpoint wants it.
@@ -98,10 +98,10 @@ impl Dispatcher {
         if arrived.endpoint.settings.reply == ReplyMode::Ack {
             return Ok(taken());
         }
-        let kept = self.store.answer(arrived.head.endpoint, first).await.map_err(not_stored)?;
+        let kept = self.store.outcome(arrived.head.endpoint, first).await.map_err(not_stored)?;
         Ok(match kept {
             // An answer of which only the beginning was kept cannot be given again.
-            Some((status, fields, body)) if body.len() < ANSWER_KEPT => {
+            Some(KeptAnswer { status, fields, body, whole: true }) => {
                 Reply::Repeated { first, answer: Answer { status, fields }, body }
             }
             _ => taken(),

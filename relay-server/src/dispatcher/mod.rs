@@ -185,7 +185,7 @@ fn not_stored(error: StoreError) -> NoAnswer {
         StoreError::NotFound(_) => {
             NoAnswer::new(Code::UnknownEndpoint, "the endpoint was deleted meanwhile")
         }
-        error @ (StoreError::Unavailable(_) | StoreError::Exists(_)) => {
+        error @ (StoreError::Unavailable(_) | StoreError::Exists(_) | StoreError::Refused(_)) => {
             tracing::debug!(%error, "an event is not stored");
             NoAnswer::new(Code::StoreUnavailable, "the relay cannot keep events at the moment")
         }

@@ -32,8 +32,6 @@ pub struct Endpoint {
     pub signing_secret: String,
     /// When it was made, in milliseconds of the Unix epoch.
     pub created_ms: u64,
-    /// Since when it is paused by hand, in milliseconds of the Unix epoch.
-    pub paused_ms: Option<u64>,
     /// The settings as somebody set them, by key; the rest is default.
     pub set: BTreeMap<String, String>,
     /// The settings as they apply.

@@ -11,15 +11,12 @@ mod sqlite;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use relay_protocol::id::{EventId, Name};
-use relay_protocol::webhook::Fields;
+use relay_protocol::id::Name;
 use tokio::sync::{Notify, oneshot};
 
 use crate::endpoint::{Endpoint, EndpointId};
 use records::{
-    Acceptance, Change, Due, NewEndpoint, OldKey, Promise, Receipt, Settlement, Token, Waiting,
-    Want,
+    Acceptance, Change, Due, NewEndpoint, OldKey, Promise, Receipt, Settlement, Token, Want,
 };
 use spool::Spool;
 use sqlite::{Answer, Op, Reader, Urgency, Writer};
@@ -159,26 +156,6 @@ impl Store {
     /// When the store is unavailable or has too much to write.
     pub async fn lease(&self, want: Want) -> Result<Due, StoreError> {
         self.ask(|answer| Op::Lease(want, answer), Urgency::Lazy).await
-    }
-
-    /// What waits for a group.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn waiting(&self, endpoint: EndpointId, group: Name) -> Result<Waiting, StoreError> {
-        self.reader.read(move |db| sqlite::backlog::waiting(db, endpoint, &group)).await
-    }
-
-    /// The status, header fields and kept body with which the first delivery of an event was taken, if it was.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn answer(
-        &self,
-        endpoint: EndpointId,
-        event: EventId,
-    ) -> Result<Option<(u16, Fields, Bytes)>, StoreError> {
-        self.reader.read(move |db| sqlite::backlog::answer(db, endpoint, event)).await
     }
 
     /// Called whenever something in a queue has become due, or will be at a time not known before. One call is kept for

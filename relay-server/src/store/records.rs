@@ -333,15 +333,6 @@ pub struct Due {
     pub next_ms: Option<u64>,
 }
 
-/// What waits for a group.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Waiting {
-    /// How many deliveries.
-    pub count: u64,
-    /// The event that has waited for the longest time.
-    pub oldest: Option<EventId>,
-}
-
 /// A delivery that is to be attempted.
 #[derive(Debug)]
 pub struct Leased {

@@ -91,8 +91,6 @@ pub(in crate::api) async fn rotate_key(
 /// Changes the endpoint in the store, then in memory, and has its queues looked at again.
 async fn apply(api: &Api, endpoint: &Endpoint, change: Change) -> Result<Arc<Endpoint>, Refused> {
     let changed = api.directory.put(api.store.change_endpoint(endpoint.id, change).await?);
-    for group in &changed.settings.groups {
-        api.store.due_signal(changed.id, group).notify_one();
-    }
+    api.dispatcher.watch(&changed);
     Ok(changed)
 }

@@ -106,7 +106,6 @@ pub(in super::super) fn create(
         paused_ms: None,
         set: new.set,
         settings: new.settings,
-        paused_ms: None,
     }))
 }
 
@@ -140,7 +139,6 @@ fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         paused_ms: row.get::<_, Option<i64>>(6)?.map(i64::unsigned_abs),
         set,
         settings,
-        paused_ms: row.get::<_, Option<i64>>(6)?.map(i64::unsigned_abs),
     })
 }
 

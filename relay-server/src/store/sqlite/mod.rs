@@ -1,6 +1,5 @@
 //! The embedded engine: SQLite in WAL mode, one writer thread, a few readers.
 
-pub(super) mod backlog;
 mod batch;
 mod books;
 pub(super) mod endpoints;
