@@ -60,7 +60,9 @@ impl Table {
     /// One value beside that of another in the same round.
     fn beside(&self, name: &str, other: &str, value: impl Fn(&Row) -> f64) -> Option<Spread> {
         let rows = self.rows.get(name)?.iter().zip(self.rows.get(other)?);
-        Spread::of(rows.map(|(own, others)| value(own) / value(others)))
+        // Nothing on the way costs nothing, and that is no ratio.
+        let ratios = rows.map(|(own, others)| value(own) / value(others));
+        Spread::of(ratios.filter(|ratio| *ratio > 0.0))
     }
 
     pub(crate) fn print(&self, names: impl Iterator<Item = &'static str>) {
@@ -80,6 +82,11 @@ impl Table {
         for name in names.filter(|name| self.rows.contains_key(name)) {
             self.print_line(name);
         }
+        let p50 = |row: &Row| row.measured.quantile(0.5);
+        println!(
+            "p50 with recording x without: {}",
+            ratio(self.beside("relay, record", "relay", p50))
+        );
         let others = Spread::of(self.rows.values().flatten().map(|row| row.others));
         if let Some(Spread { middle, most, .. }) = others {
             println!("busy with something else: {middle:.2} cores, at most {most:.2}");
