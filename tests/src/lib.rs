@@ -3,7 +3,7 @@
 //! - [`relay`]: a relay in this process or as the real program · [`agent`]: an agent likewise · [`wire`]: an agent by
 //!   hand, frame by frame
 //! - [`provider`]: who sends webhooks · [`target`]: who gets them · [`raw`]: what both of them really say
-//! - [`line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
+//! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
 //! - [`load`], [`fast_target`], [`cost`]: what the benchmarks are told with
 //! - [`journey`]: all of it put together · [`process`], [`folder`], [`wait`]: what the words are made of
 //!

@@ -155,7 +155,7 @@ impl Relay {
         self.host = Host::Program(Box::new(process));
     }
 
-    /// Asks a relay in this process to leave in order; [`stopped`](Self::stopped) waits for it.
+    /// Asks a relay in this process to leave in order; [`stop`](Self::stop) waits for it.
     pub fn ask_to_stop(&self) {
         if let Host::Here(here) = &self.host {
             here.stop.cancel();

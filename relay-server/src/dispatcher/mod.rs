@@ -1,7 +1,7 @@
 //! Brings events to targets: route, send, hear, settle. The only room that knows both the store and the router.
 //!
-//! An event comes by [`Dispatcher::take`]: it is tried while the caller waits ([`live`]), or kept first ([`kept`]) and
-//! brought by its endpoint's [`queue`].
+//! An event comes by [`Dispatcher::take`]: it is tried while the caller waits (`live`), or kept first (`kept`) and
+//! brought by its endpoint's `queue`.
 
 mod attempt;
 mod caller;
