@@ -11,6 +11,7 @@ mod hostile;
 mod limits;
 mod recovery;
 mod streaming;
+mod tidy;
 mod tls;
 mod tokens;
 mod wire_abuse;
