@@ -53,14 +53,7 @@ impl Server {
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         let store = Arc::new(Store::open(&config.data)?);
         let (access, directory) = load(&store).await?;
-        if !access.has_admin() && !config.listen.ip().is_loopback() {
-            anyhow::bail!(
-                "the store has no valid admin token, so the relay does not listen on {}: \
-                 make one with relay-server admin-token --data {}",
-                config.listen,
-                config.data.display()
-            );
-        }
+        refuse_open(&config, &access)?;
         let listeners = listen(config.listen, config.workers)
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listeners[0].local_addr()?;
@@ -77,11 +70,7 @@ impl Server {
             access: Arc::clone(&access),
             directory: Arc::clone(&directory),
             router: Arc::clone(&router),
-            setup: Setup {
-                heartbeat: config.heartbeat,
-                dead_after: config.dead_after,
-                ..Setup::default()
-            },
+            setup: line_setup(&config),
             urls: Arc::clone(&urls),
             backlogs: Backlogs::new(Arc::clone(&store)),
             tasks: TaskTracker::new(),
@@ -214,6 +203,23 @@ impl Server {
             tracing::error!(%error, "the store could not be written to the end");
         }
     }
+}
+
+/// Without an admin token nobody could close what stands open to the world.
+fn refuse_open(config: &Config, access: &Access) -> anyhow::Result<()> {
+    if !access.has_admin() && !config.listen.ip().is_loopback() {
+        anyhow::bail!(
+            "the store has no valid admin token, so the relay does not listen on {}: \
+             make one with relay-server admin-token --data {}",
+            config.listen,
+            config.data.display()
+        );
+    }
+    Ok(())
+}
+
+fn line_setup(config: &Config) -> Setup {
+    Setup { heartbeat: config.heartbeat, dead_after: config.dead_after, ..Setup::default() }
 }
 
 /// Reads the tokens and endpoints that every request looks into.

@@ -2,29 +2,23 @@
 //!
 //! It drives the protocol over one WebSocket and does not know that deliveries are stored.
 
+mod upgrade;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-use relay_client::socket::Socket;
-use relay_client::wire::{Carrier, Ended, Event, Pipe, drive};
+use relay_client::wire::{Carrier, Ended, Event, drive};
 use relay_protocol::Line;
 use relay_protocol::frame::GoAway;
 use relay_protocol::hello::{Hello, Served, Subscription, Welcome};
 use relay_protocol::id::Name;
 use relay_protocol::line::Setup;
 use relay_protocol::reason::{Leaving, close};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,7 +26,6 @@ use crate::access::{Access, Grant};
 use crate::backlog::{Backlog, Backlogs};
 use crate::clock::now_ms;
 use crate::endpoint::{Directory, Endpoint, EndpointId};
-use crate::http::ServerIo;
 use crate::problem::{Code, Problem};
 use crate::router::{Presence, Router};
 use crate::store::records::Scope;
@@ -138,7 +131,7 @@ impl Sessions {
         if self.draining.is_cancelled() {
             return Err(Problem::new(Code::RelayDraining, "the relay is shutting down"));
         }
-        let key = websocket_key(method, headers).ok_or_else(|| {
+        let key = upgrade::key(method, headers).ok_or_else(|| {
             Problem::new(Code::BadRequest, "agents connect with a WebSocket upgrade")
         })?;
         let upgrade = upgrade
@@ -151,19 +144,12 @@ impl Sessions {
                 Err(_) => tracing::debug!("an agent's upgrade took too long"),
             }
         });
-        let mut response = Response::new(());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        let accept = derive_accept_key(key.as_bytes());
-        headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(accept).expect("base64"));
-        Ok(response)
+        Ok(upgrade::switching(key))
     }
 
     /// Stays with one line until it ends. What it holds, thousands of idle lines hold.
     async fn run(self: Arc<Self>, upgraded: Upgraded, grant: Grant) {
-        let pipe = pipe(upgraded).await;
+        let pipe = upgrade::pipe(upgraded).await;
         // ± 20 %, so that thousands of lines do not beat together.
         let heartbeat = self.setup.heartbeat.mul_f64(0.8 + 0.4 * fastrand::f64());
         let carrier = Carrier::new(Line::relay(Instant::now(), Setup { heartbeat, ..self.setup }));
@@ -202,13 +188,6 @@ impl Sessions {
             session.carrier.close(close::NOT_ALLOWED, "the token was revoked");
         }
     }
-}
-
-/// The plain socket, without the HTTP library's buffers around it.
-async fn pipe(upgraded: Upgraded) -> Pipe {
-    let parts = upgraded.downcast::<ServerIo>().expect("every connection is served over it");
-    let socket: TcpStream = TokioIo::into_inner(parts.io).into_inner();
-    Pipe::new(Socket::Tcp(socket), &parts.read_buf, Role::Server).await
 }
 
 /// One session under way.
@@ -417,17 +396,4 @@ async fn expiry(expires_ms: Option<u64>) {
         }
         None => std::future::pending().await,
     }
-}
-
-/// The key of a WebSocket upgrade (RFC 6455 §4.2.1), if the request is one.
-fn websocket_key<'a>(method: &Method, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
-    let has = |name, wanted: &str| {
-        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-        values
-            .flat_map(|value| value.split(','))
-            .any(|token| token.trim().eq_ignore_ascii_case(wanted))
-    };
-    let fits = method == Method::GET && has(CONNECTION, "upgrade") && has(UPGRADE, "websocket");
-    let version = headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
-    if fits && version { headers.get(SEC_WEBSOCKET_KEY) } else { None }
 }

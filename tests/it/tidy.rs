@@ -165,7 +165,8 @@ fn http_ends_at_the_doors() {
         "relay-server/src/http/",
         "relay-server/src/ingress/",
         "relay-server/src/api/",
-        "relay-server/src/session.rs", // the upgrade
+        "relay-server/src/session.rs",
+        "relay-server/src/session/upgrade.rs",
         "relay-server/src/access.rs",  // the bearer token
         "relay-server/src/problem.rs", // errors become answers
         "relay-server/src/config/urls.rs",
@@ -190,7 +191,7 @@ fn sql_ends_at_the_store() {
 #[test]
 fn websockets_end_at_the_line() {
     let rooms = [
-        "relay-server/src/session.rs",
+        "relay-server/src/session/upgrade.rs",
         "relay-client/src/wire/",
         "relay-client/src/dial.rs",
         "relay-client/src/socket.rs",
