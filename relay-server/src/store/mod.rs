@@ -18,6 +18,7 @@ use crate::endpoint::{Endpoint, EndpointId};
 use records::{
     Acceptance, Change, Due, NewEndpoint, OldKey, Promise, Receipt, Settlement, Token, Want,
 };
+pub use seen::Feed;
 use spool::Spool;
 use sqlite::{Answer, Op, Reader, Urgency, Writer};
 

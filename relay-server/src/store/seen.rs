@@ -2,10 +2,15 @@
 
 use relay_protocol::id::{EventId, Name};
 
+use tokio::sync::broadcast;
+
 use super::records::{Backlog, Count, EventFilter, Found, KeptAnswer, ReplayNote, Summary};
 use super::{Store, StoreError, sqlite};
 use crate::endpoint::EndpointId;
 use crate::event::Body;
+
+/// Events as they become durable.
+pub type Feed = broadcast::Receiver<(EndpointId, EventId)>;
 
 impl Store {
     /// The newest of these events, at most `limit`.
@@ -18,6 +23,36 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Summary>, StoreError> {
         self.reader.read(move |db| sqlite::list::page(db, &filter, limit)).await
+    }
+
+    /// These events, in this order; those that are gone are left out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn summaries(
+        &self,
+        ids: Vec<(EndpointId, EventId)>,
+    ) -> Result<Vec<Summary>, StoreError> {
+        self.reader.read(move |db| sqlite::list::of_ids(db, &ids)).await
+    }
+
+    /// The oldest events of these endpoints after this one, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn after(
+        &self,
+        endpoints: Vec<EndpointId>,
+        after: EventId,
+        limit: usize,
+    ) -> Result<Vec<(EndpointId, EventId)>, StoreError> {
+        self.reader.read(move |db| sqlite::list::after(db, &endpoints, after, limit)).await
+    }
+
+    /// Every event from now on, once it is durable. Who is too slow for it is told that it missed some.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        self.writer.wakes().feed()
     }
 
     /// One event with everything that became of it; `None` when there is none.

@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use relay_protocol::id::Name;
+use relay_protocol::id::{EventId, Name};
 use rusqlite::{Connection, OptionalExtension, params};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
 use super::super::records::Room;
 use crate::delivery::State;
@@ -17,18 +17,35 @@ use crate::endpoint::EndpointId;
 /// The queue of one group of one endpoint.
 pub(in super::super) type QueueOf = (EndpointId, Name);
 
-/// Tells whoever works on a queue that something has become due.
-#[derive(Debug, Clone, Default)]
-pub(in super::super) struct Wakes(Arc<DashMap<QueueOf, Arc<Notify>>>);
+/// The most events that wait for a reader of the feed; who is slower looks for what it missed.
+const FEED_MAX: usize = 4096;
+
+/// Tells whoever works on a queue that something has become due, and whoever reads the feed what has become durable.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Wakes {
+    queues: Arc<DashMap<QueueOf, Arc<Notify>>>,
+    feed: broadcast::Sender<(EndpointId, EventId)>,
+}
+
+impl Default for Wakes {
+    fn default() -> Self {
+        Self { queues: Arc::default(), feed: broadcast::Sender::new(FEED_MAX) }
+    }
+}
 
 impl Wakes {
     /// The signal of a queue. It keeps one call for who is not listening yet, so none is missed.
     pub(in super::super) fn of(&self, queue: QueueOf) -> Arc<Notify> {
-        Arc::clone(&self.0.entry(queue).or_default())
+        Arc::clone(&self.queues.entry(queue).or_default())
+    }
+
+    /// Every event from now on, once it is durable.
+    pub(in super::super) fn feed(&self) -> broadcast::Receiver<(EndpointId, EventId)> {
+        self.feed.subscribe()
     }
 
     fn wake(&self, queue: &QueueOf) {
-        if let Some(signal) = self.0.get(queue) {
+        if let Some(signal) = self.queues.get(queue) {
             signal.notify_one();
         }
     }
@@ -60,6 +77,8 @@ pub(in super::super) struct Books {
     waiting: HashMap<EndpointId, Tally>,
     /// The queues in which something has become due in this transaction.
     due: HashSet<QueueOf>,
+    /// The events that have come in this transaction, if somebody reads the feed.
+    fresh: Vec<(EndpointId, EventId)>,
     wakes: Wakes,
 }
 
@@ -75,7 +94,7 @@ impl Books {
             waiting.entry(EndpointId(row.get(0)?)).or_default().add(row.get(1)?, row.get(2)?);
         }
         let (seqs, changes, due) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Ok(Self { seqs, next_payload, changes, waiting, due, wakes })
+        Ok(Self { seqs, next_payload, changes, waiting, due, fresh: Vec::new(), wakes })
     }
 
     /// The next sequence number of an endpoint; none for one that was deleted.
@@ -129,6 +148,13 @@ impl Books {
         self.due.insert((endpoint, group.clone()));
     }
 
+    /// An event has come.
+    pub(super) fn has_come(&mut self, endpoint: EndpointId, event: EventId) {
+        if self.wakes.feed.receiver_count() > 0 {
+            self.fresh.push((endpoint, event));
+        }
+    }
+
     /// Forgets an endpoint that was deleted.
     pub(super) fn forget(&mut self, endpoint: EndpointId) {
         self.seqs.insert(endpoint, None);
@@ -161,6 +187,9 @@ impl Books {
     pub(super) fn wake(&mut self) {
         for queue in self.due.drain() {
             self.wakes.wake(&queue);
+        }
+        for fresh in self.fresh.drain(..) {
+            let _ = self.wakes.feed.send(fresh);
         }
     }
 

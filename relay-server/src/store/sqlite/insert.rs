@@ -58,6 +58,7 @@ fn insert(
     insert_payload(connection, books.next_payload, acceptance)?;
     insert_event(connection, acceptance, seq, books.next_payload)?;
     books.next_payload += 1;
+    books.has_come(endpoint, acceptance.event.head.id);
     if let Some(first) = first {
         insert_repeat(connection, books, acceptance, first)?;
         return Ok(Ok(Receipt::Repeat(first)));

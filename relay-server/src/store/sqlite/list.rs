@@ -42,6 +42,39 @@ pub(in super::super) fn page(
     summaries(&snapshot, &hits)
 }
 
+/// These events, in this order; those that are gone are left out.
+pub(in super::super) fn of_ids(
+    connection: &Connection,
+    ids: &[(EndpointId, EventId)],
+) -> rusqlite::Result<Vec<Summary>> {
+    let snapshot = connection.unchecked_transaction()?;
+    let hit =
+        |(endpoint, id): &(EndpointId, EventId)| Hit { id: *id, endpoint: *endpoint, by: None };
+    summaries(&snapshot, &ids.iter().map(hit).collect::<Vec<_>>())
+}
+
+/// The oldest events of these endpoints after this one, at most `limit`.
+pub(in super::super) fn after(
+    connection: &Connection,
+    endpoints: &[EndpointId],
+    after: EventId,
+    limit: usize,
+) -> rusqlite::Result<Vec<(EndpointId, EventId)>> {
+    let sql = "SELECT id FROM events WHERE endpoint = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+    let mut select = connection.prepare_cached(sql)?;
+    let mut all = Vec::new();
+    for endpoint in endpoints {
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows = select.query(params![endpoint.0, after.as_bytes(), most])?;
+        while let Some(row) = rows.next()? {
+            all.push((*endpoint, EventId::from_bytes(row.get(0)?)));
+        }
+    }
+    all.sort_unstable_by_key(|(_, id)| *id);
+    all.truncate(limit);
+    Ok(all)
+}
+
 /// How much waits for a group.
 pub(in super::super) fn backlog(
     connection: &Connection,
