@@ -33,8 +33,13 @@ impl Grant {
     /// Whether the scope covers this endpoint.
     #[must_use]
     pub fn allows(&self, scope: Scope, endpoint: &Name) -> bool {
-        let scoped = self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin);
-        scoped && self.endpoints.as_ref().is_none_or(|names| names.contains(endpoint))
+        self.has(scope) && self.endpoints.as_ref().is_none_or(|names| names.contains(endpoint))
+    }
+
+    /// Whether the scope covers any endpoint.
+    #[must_use]
+    pub fn has(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
     }
 
     /// Whether the token is for everything.

@@ -3,7 +3,10 @@
 //! Every answer is JSON; every error is a problem document (RFC 9457).
 
 mod endpoints;
+mod events;
 mod health;
+mod pieces;
+mod time;
 mod tokens;
 
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use axum::extract::{FromRequest, FromRequestParts};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use http::request::Parts;
+use tokio::sync::Semaphore;
 
 use crate::access::{Access, Grant};
 use crate::config::PublicUrls;
@@ -49,6 +53,8 @@ pub struct Api {
 
 /// The API's routes.
 pub fn routes(api: Arc<Api>) -> Router {
+    let streams = Arc::new(Semaphore::new(events::STREAMS_MAX));
+    let stream = move |api, who, query| events::stream(api, who, query, Arc::clone(&streams));
     Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
@@ -60,6 +66,10 @@ pub fn routes(api: Arc<Api>) -> Router {
         .route("/api/v1/endpoints/{name}/pause", post(endpoints::pause))
         .route("/api/v1/endpoints/{name}/resume", post(endpoints::resume))
         .route("/api/v1/endpoints/{name}/rotate-key", post(endpoints::rotate_key))
+        .route("/api/v1/events", get(events::list))
+        .route("/api/v1/events/stream", get(stream))
+        .route("/api/v1/events/{id}", get(events::show))
+        .route("/api/v1/events/{id}/body", get(events::body))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::revoke))
         .fallback(|| async { Refused::new(Code::NotFound, "there is nothing at this path") })
@@ -103,6 +113,7 @@ impl From<StoreError> for Refused {
 }
 
 /// Whoever shows a good token.
+#[derive(Debug)]
 struct Bearer(Grant);
 
 impl FromRequestParts<Arc<Api>> for Bearer {
