@@ -1,9 +1,10 @@
 //! Talks to the relay's API, one request at a time. What went wrong is told by kind, because exit codes are.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Collected, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -19,6 +20,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest answer that is read, in bytes.
 const ANSWER_MAX: usize = 64 << 20;
+
+/// A stream of lines says something at least this often, if only that it is there.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
 
 /// Why a request of the API failed.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +72,30 @@ impl Api {
         self.call(Method::GET, path, None).await
     }
 
+    /// Gets bytes as they are.
+    ///
+    /// # Errors
+    /// [`ApiError`] by kind.
+    pub async fn bytes(&self, path: &str) -> Result<Bytes, ApiError> {
+        self.fetch(Method::GET, path, None).await
+    }
+
+    /// Gets lines as they come.
+    ///
+    /// # Errors
+    /// [`ApiError`] by kind.
+    pub async fn lines(&self, path: &str) -> Result<LinesOf, ApiError> {
+        let request = self.request(Method::GET, path, None)?;
+        let response = timeout(TIMEOUT, self.send(request)).await.map_err(|_| self.late())??;
+        if response.status().is_success() {
+            let (body, line) = (response.into_body(), BytesMut::new());
+            return Ok(LinesOf { body, line, from: self.relay.to_string() });
+        }
+        let status = response.status();
+        let bytes = timeout(TIMEOUT, self.read(response)).await.map_err(|_| self.late())??;
+        Err(self.refused(status, &bytes))
+    }
+
     /// Posts a document and gets the answer.
     ///
     /// # Errors
@@ -98,26 +126,43 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, ApiError> {
+        let bytes = self.fetch(method, path, body).await?;
+        let none = bytes.is_empty().then_some(Value::Null);
+        let parsed = none.map_or_else(|| serde_json::from_slice(&bytes), Ok);
+        parsed.map_err(|_| ApiError::Failed(format!("{} answers no JSON", self.relay)))
+    }
+
+    /// The content of a success.
+    async fn fetch(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Bytes, ApiError> {
         let request = self.request(method, path, body)?;
-        let exchange = timeout(TIMEOUT, self.exchange(request));
-        let late =
-            |_| ApiError::Unreachable(format!("no answer from {} in {TIMEOUT:?}", self.relay));
-        let (status, bytes) = exchange.await.map_err(late)??;
-        if status.is_success() {
-            let none = bytes.is_empty().then_some(Value::Null);
-            let parsed = none.map_or_else(|| serde_json::from_slice(&bytes), Ok);
-            return parsed.map_err(|_| ApiError::Failed(format!("{} answers no JSON", self.relay)));
-        }
-        let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let exchange = async {
+            let response = self.send(request).await?;
+            Ok((response.status(), self.read(response).await?))
+        };
+        let (status, bytes) = timeout(TIMEOUT, exchange).await.map_err(|_| self.late())??;
+        if status.is_success() { Ok(bytes) } else { Err(self.refused(status, &bytes)) }
+    }
+
+    fn late(&self) -> ApiError {
+        ApiError::Unreachable(format!("no answer from {} in {TIMEOUT:?}", self.relay))
+    }
+
+    fn refused(&self, status: StatusCode, bytes: &[u8]) -> ApiError {
+        let problem: Value = serde_json::from_slice(bytes).unwrap_or_default();
         let why = problem["detail"].as_str().map_or_else(|| format!("it answers {status}"), clean);
-        Err(match status {
+        match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiError::NotAllowed(why),
             StatusCode::NOT_FOUND if problem["code"].is_string() => ApiError::NotFound(why),
             StatusCode::NOT_FOUND => {
                 ApiError::Failed(format!("there is no relay at {}", self.relay))
             }
             _ => ApiError::Failed(why),
-        })
+        }
     }
 
     fn request(
@@ -147,23 +192,61 @@ impl Api {
             .map_err(|_| unusable("the path"))
     }
 
-    async fn exchange(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), ApiError> {
-        let broke =
-            |e: hyper::Error| ApiError::Unreachable(format!("{} broke off: {e}", self.relay));
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ApiError> {
         let socket = self.relay.connect(&self.trust).await;
         let socket = socket.map_err(|e| ApiError::Unreachable(e.to_string()))?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(socket)).await.map_err(broke)?;
-        // Ends with the sender, that is with this function.
+        let shaken = http1::handshake(TokioIo::new(socket)).await;
+        let (mut sender, connection) = shaken.map_err(|e| self.broke(&e))?;
+        // Ends with the answer, for nothing more is sent.
         tokio::spawn(connection);
-        let response = sender.send_request(request).await.map_err(broke)?;
-        let status = response.status();
+        sender.send_request(request).await.map_err(|e| self.broke(&e))
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<Bytes, ApiError> {
         let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-        let body =
-            body.map_err(|e| ApiError::Unreachable(format!("{} broke off: {e}", self.relay)))?;
-        Ok((status, body.to_bytes()))
+        body.map(Collected::to_bytes).map_err(|e| self.broke(&e))
+    }
+
+    fn broke(&self, why: &dyn std::fmt::Display) -> ApiError {
+        ApiError::Unreachable(format!("{} broke off: {why}", self.relay))
+    }
+}
+
+/// Lines of an answer that goes on and on.
+#[derive(Debug)]
+pub struct LinesOf {
+    body: Incoming,
+    line: BytesMut,
+    from: String,
+}
+
+impl LinesOf {
+    /// The next line that is not empty; none when the relay has ended the answer.
+    ///
+    /// # Errors
+    /// [`ApiError::Unreachable`] when it broke off or was silent for too long.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        loop {
+            if let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
+                let line = self.line.split_to(end + 1).freeze();
+                if end > 0 {
+                    return Ok(Some(line.slice(..end)));
+                }
+                continue;
+            }
+            if self.line.len() > ANSWER_MAX {
+                return Err(ApiError::Failed(format!("{} sends a line without end", self.from)));
+            }
+            let silent = |_| ApiError::Unreachable(format!("{} is silent", self.from));
+            match timeout(SILENCE_MAX, self.body.frame()).await.map_err(silent)? {
+                Some(Ok(frame)) => {
+                    self.line.extend_from_slice(&frame.into_data().unwrap_or_default())
+                }
+                Some(Err(e)) => {
+                    return Err(ApiError::Unreachable(format!("{} broke off: {e}", self.from)));
+                }
+                None => return Ok(None),
+            }
+        }
     }
 }

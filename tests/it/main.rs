@@ -6,6 +6,7 @@ mod config;
 mod drain;
 mod endpoints;
 mod errors;
+mod events;
 mod fidelity;
 mod hostile;
 mod limits;

@@ -1,6 +1,7 @@
 //! The command line, one file a command.
 
 mod endpoints;
+mod events;
 mod failure;
 mod forward;
 mod run;
@@ -53,9 +54,12 @@ enum Command {
     Forward(forward::Forward),
     /// Serve several endpoints and targets from a file, in production
     Run(run::Run),
-    /// Make, list and delete endpoints
+    /// Make, show, set, pause and delete endpoints
     #[command(subcommand)]
     Endpoints(endpoints::Endpoints),
+    /// List, show, watch, export and replay events
+    #[command(subcommand)]
+    Events(Box<events::Events>),
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Tokens(tokens::Tokens),
@@ -75,6 +79,7 @@ impl Cli {
                 Command::Forward(forward) => forward.run(&self.to).await,
                 Command::Run(run) => run.run(&self.to).await,
                 Command::Endpoints(endpoints) => endpoints.run(&self.to).await,
+                Command::Events(events) => events.run(&self.to).await,
                 Command::Tokens(tokens) => tokens.run(&self.to).await,
             }
         })
