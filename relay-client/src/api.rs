@@ -240,7 +240,7 @@ impl LinesOf {
             let silent = |_| ApiError::Unreachable(format!("{} is silent", self.from));
             match timeout(SILENCE_MAX, self.body.frame()).await.map_err(silent)? {
                 Some(Ok(frame)) => {
-                    self.line.extend_from_slice(&frame.into_data().unwrap_or_default())
+                    self.line.extend_from_slice(&frame.into_data().unwrap_or_default());
                 }
                 Some(Err(e)) => {
                     return Err(ApiError::Unreachable(format!("{} broke off: {e}", self.from)));
