@@ -162,21 +162,53 @@ impl Agent {
         tasks.shutdown().await;
     }
 
-    /// The wall clock goes on while a machine sleeps, the monotonic one does not: a gap means that no line lives.
     async fn watch_for_sleep(self: Arc<Self>) {
-        let mut before = (SystemTime::now(), Instant::now());
+        let mut clocks = Clocks { wall: SystemTime::now(), steady: Instant::now() };
         loop {
             tokio::time::sleep(SLEEP_CHECK).await;
-            let now = (SystemTime::now(), Instant::now());
-            let wall =
-                now.0.duration_since(before.0).unwrap_or_else(|backwards| backwards.duration());
-            if wall.abs_diff(now.1 - before.1) > SLEEP_GAP {
+            if clocks.have_parted(SystemTime::now(), Instant::now()) {
                 tracing::info!(
                     "the clocks have parted: the machine has slept, all lines are opened anew"
                 );
                 self.woke_up.notify_waiters();
             }
-            before = now;
         }
+    }
+}
+
+/// The wall clock goes on while a machine sleeps, the monotonic one does not: a gap means that no line lives.
+struct Clocks {
+    wall: SystemTime,
+    steady: Instant,
+}
+
+impl Clocks {
+    /// Whether one has gone much further than the other since the last look.
+    fn have_parted(&mut self, wall: SystemTime, steady: Instant) -> bool {
+        let before = std::mem::replace(self, Self { wall, steady });
+        let went = wall.duration_since(before.wall).unwrap_or_else(|back| back.duration());
+        went.abs_diff(steady - before.steady) > SLEEP_GAP
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_of_the_clock_is_noticed_at_the_next_look_and_once() {
+        const TWO_HOURS: Duration = Duration::from_secs(2 * 3600);
+        let (mut wall, mut steady) = (SystemTime::now(), Instant::now());
+        let mut clocks = Clocks { wall, steady };
+        let mut look = |jump: Duration, back: bool| {
+            steady += SLEEP_CHECK;
+            wall = if back { wall - jump } else { wall + SLEEP_CHECK + jump };
+            clocks.have_parted(wall, steady)
+        };
+        assert!(!look(Duration::ZERO, false));
+        assert!(look(TWO_HOURS, false));
+        assert!(!look(Duration::ZERO, false));
+        assert!(look(TWO_HOURS, true));
+        assert!(!look(Duration::from_secs(2), false), "a clock that is set right a little");
     }
 }
