@@ -1,6 +1,6 @@
 //! An agent in this process; the real program is started through [`process`](crate::process).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use relay_client::agent::{Agent as Running, Route, Setup, TokenSource};
 use relay_client::notice::{Notice, Notices};
@@ -50,7 +50,7 @@ impl Wanted {
     }
 
     fn setup(&self, notices: Notices) -> Setup {
-        let trust = Trust::load(None).expect("the system's certificates");
+        let trust = trust();
         let options = Options { preserve_host: self.preserve_host, ..Options::default() };
         let route = |(endpoint, target): &(String, String)| Route {
             subscription: subscription(endpoint),
@@ -68,6 +68,16 @@ impl Wanted {
             notices,
         }
     }
+}
+
+/// The system's certificates, read once: thousands of agents share them.
+///
+/// # Panics
+/// When they cannot be read.
+#[must_use]
+pub fn trust() -> Trust {
+    static TRUST: OnceLock<Trust> = OnceLock::new();
+    TRUST.get_or_init(|| Trust::load(None).expect("the system's certificates")).clone()
 }
 
 /// What an agent asks for to share the work of an endpoint.

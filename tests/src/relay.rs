@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use relay_client::api::Api;
-use relay_client::socket::Trust;
 use relay_server::access::new_token;
 use relay_server::config::{SETTINGS, gather};
 use relay_server::store::records::Scope;
@@ -16,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::trust;
 use crate::folder::Folder;
 use crate::process::{Process, Program, run};
 use crate::provider::Provider;
@@ -219,12 +219,11 @@ impl Relay {
     /// Its API, as this token sees it.
     ///
     /// # Panics
-    /// When the system's certificates cannot be read.
+    /// When its URL is none.
     #[must_use]
     pub fn api_with(&self, token: &str) -> Api {
         let relay = self.url().parse().expect("a URL");
-        let trust = Trust::load(None).expect("the system's certificates");
-        Api { relay, trust, token: token.to_owned() }
+        Api { relay, trust: trust(), token: token.to_owned() }
     }
 
     /// Makes an endpoint.
