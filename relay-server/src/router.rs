@@ -80,7 +80,7 @@ impl Default for Router {
 }
 
 impl Router {
-    /// Seats a session in all its groups until the guard is dropped. An older session of the same line is unseated and
+    /// Seats a session in all its groups until the guard is dropped; it gets work once it is welcomed. An older session of the same line is unseated and
     /// returned, to be told so.
     pub fn join(self: &Arc<Self>, session: &Arc<Session>) -> (Presence, Option<Arc<Session>>) {
         let mut older = None;
@@ -97,7 +97,6 @@ impl Router {
             }
             let subscription = u16::try_from(subscription).expect("subscriptions are bounded");
             seats.push(Seat { session: Arc::clone(session), subscription });
-            place.changed.notify_waiters();
         }
         (Presence { router: Arc::clone(self), session: Arc::clone(session) }, older)
     }
@@ -136,9 +135,9 @@ impl Router {
         }
         match best {
             Some((seat, _)) => Route::To(Arc::clone(&seat.session), seat.subscription),
-            None if group.seats.iter().any(|seat| !seat.session.carrier.is_leaving()) => {
-                Route::Full
-            }
+            None if group.seats.iter().any(|seat| seat.session.carrier.is_taking()) => Route::Full,
+            // It has just gone or come, and its seat is not up to date yet.
+            None if !group.seats.is_empty() => Route::Away,
             None => self.nobody(group.left),
         }
     }
@@ -149,7 +148,7 @@ impl Router {
         let place = self.places.get(&endpoint)?;
         let seats = place.groups.get(group)?.seats.iter().map(|seat| (seat, seat.served()));
         let taking: Vec<_> = seats
-            .filter(|(seat, served)| !served.held && !seat.session.carrier.is_leaving())
+            .filter(|(seat, served)| !served.held && seat.session.carrier.is_taking())
             .map(|(_, served)| served.skip_older_than)
             .collect();
         let skip_older_than = taking.iter().flatten().min().copied();
@@ -165,6 +164,15 @@ impl Router {
         let Some(place) = self.places.get(&endpoint) else { return Vec::new() };
         let taps = place.groups.iter().filter(|(_, group)| group.tap);
         taps.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Says that a session takes work from now on.
+    pub fn announce(&self, session: &Session) {
+        for served in &session.subscriptions {
+            if let Some(place) = self.places.get(&served.endpoint) {
+                place.changed.notify_waiters();
+            }
+        }
     }
 
     /// Told whenever an agent of the endpoint comes. Take it before asking, so that nothing is missed in between.

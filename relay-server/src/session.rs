@@ -271,6 +271,7 @@ impl Host {
             let words = "the URLs of so many endpoints do not fit into WELCOME; ask for fewer";
             (close::TOO_BIG, words.to_owned())
         })?;
+        self.sessions.router.announce(&session);
         let (agent, line) = (&session.agent, session.line);
         tracing::info!(
             session = self.id,

@@ -368,6 +368,12 @@ impl Line {
         self.leaving || self.peer_leaving
     }
 
+    /// Whether the line was welcomed.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.stage == Stage::Live
+    }
+
     /// The last measured round trip.
     #[must_use]
     pub fn rtt(&self) -> Duration {

@@ -253,10 +253,14 @@ impl Carrier {
         self.lock().lost
     }
 
-    /// Whether one side has asked for no new streams.
+    /// Whether the line takes new streams now or when one of those under way is over: it is live, and nobody leaves.
     #[must_use]
-    pub fn is_leaving(&self) -> bool {
-        self.lock().line.is_leaving()
+    pub fn is_taking(&self) -> bool {
+        let shared = self.lock();
+        !shared.lost
+            && shared.closing.is_none()
+            && shared.line.is_live()
+            && !shared.line.is_leaving()
     }
 
     /// The last measured round trip.
