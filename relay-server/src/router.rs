@@ -151,8 +151,9 @@ impl Router {
             .filter(|(seat, served)| !served.held && seat.session.carrier.is_taking())
             .map(|(_, served)| served.skip_older_than)
             .collect();
-        let skip_older_than = taking.iter().flatten().min().copied();
-        (!taking.is_empty()).then_some(Serves { skip_older_than })
+        // As much as any of them wants: what one agent would skip, another may want.
+        let longest = taking.iter().copied().reduce(|a, b| Some(a?.max(b?)))?;
+        Some(Serves { skip_older_than: longest })
     }
 
     /// The groups of everybody who only looks on at this endpoint.

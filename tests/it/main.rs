@@ -10,6 +10,7 @@ mod events;
 mod fidelity;
 mod hostile;
 mod limits;
+mod queue;
 mod recovery;
 mod streaming;
 mod tidy;

@@ -5,6 +5,7 @@
 //! - [`provider`]: who sends webhooks · [`target`]: who gets them · [`raw`]: what both of them really say
 //! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
 //! - [`load`], [`fast_target`], [`cost`]: what the benchmarks are told with
+//! - [`ledger`]: what the store of a relay has written down
 //! - [`journey`]: all of it put together · [`process`], [`folder`], [`wait`]: what the words are made of
 //!
 //! A word panics when the world is not as it says; the stories need no error handling of their own.
@@ -14,6 +15,7 @@ pub mod cost;
 pub mod fast_target;
 pub mod folder;
 pub mod journey;
+pub mod ledger;
 pub mod line;
 pub mod load;
 pub mod process;

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex as Turn, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::raw::{Connection, Message, Written};
-use crate::wait::soon;
+use crate::wait::{soon, until};
 
 /// How many connections may wait for the story to take them.
 const WAITING_MAX: usize = 4096;
@@ -85,6 +85,17 @@ impl Target {
     #[must_use]
     pub fn seen(&self) -> Vec<Message> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until so many requests have come, and gives them.
+    ///
+    /// # Panics
+    /// When they do not come, or more of them.
+    pub async fn has_seen(&self, wanted: usize) -> Vec<Message> {
+        until(&format!("{wanted} requests come"), async || self.seen().len() >= wanted).await;
+        let seen = self.seen();
+        assert_eq!(seen.len(), wanted, "no more than that: {seen:?}");
+        seen
     }
 
     /// The only request so far.

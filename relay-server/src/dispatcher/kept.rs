@@ -8,15 +8,17 @@ use relay_protocol::webhook::Answer;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
+use super::outcome::Trial;
 use super::payload::durable;
 use super::plan::Plan;
-use super::record::Record;
+use super::record::{ANSWER_KEPT, Record};
 use super::{Arrived, Dispatcher, NoAnswer, Payload, Reply, not_stored};
 use crate::clock::steady_ms;
-use crate::endpoint::settings::{Fallback, Reply as ReplyMode};
+use crate::endpoint::settings::{Capture, Fallback, Reply as ReplyMode};
 use crate::event::{Body, Event};
+use crate::problem::Code;
 use crate::store::StoreError;
-use crate::store::records::{Acceptance, KeptAnswer, Lease, Receipt, Start};
+use crate::store::records::{Acceptance, Lease, Receipt, Standing, Start};
 
 impl Dispatcher {
     /// Keeps an event, then answers as its endpoint wants it.
@@ -40,13 +42,18 @@ impl Dispatcher {
         }
         let lease = Lease::new(arrived.head.endpoint, arrived.head.id, Name::main());
         let start = Start::Live(lease.token);
-        match self.accept(&arrived, &plan, Some(&start)).await? {
-            Receipt::Repeat(first) => self.repeated(&arrived, first).await,
-            Receipt::Kept(_) => {
-                let (endpoint, head) = (&arrived.endpoint, &arrived.head);
-                let record = Record::of_kept(&self.store, endpoint, head, plan, lease);
-                self.live(arrived, Some(record)).await
+        let event = self.acceptance(&arrived, &plan, Some(&start)).await?;
+        let going = self.underway.begin(arrived.head.id);
+        let (endpoint, head) = (&arrived.endpoint, &arrived.head);
+        // Before it is kept: if the caller goes meanwhile, its end settles what the store has taken.
+        let record = Record::of_kept(&self.store, endpoint, head, plan, lease, Trial::first());
+        let record = record.going(going);
+        match self.store.accept(event).await.map_err(not_stored)? {
+            Receipt::Repeat(first) => {
+                drop(record);
+                self.repeated(&arrived, first).await
             }
+            Receipt::Kept(_) => self.live(arrived, record).await,
         }
     }
 
@@ -60,17 +67,20 @@ impl Dispatcher {
 
     /// Keeps an event for the queue, which brings it in its turn, and waits for its answer.
     async fn in_turn(&self, arrived: Arrived, plan: Plan) -> Result<Reply, NoAnswer> {
-        let (tell, told) = oneshot::channel();
+        let (tell, mut told) = oneshot::channel();
         let waiting = Waiting { dispatcher: self, id: arrived.head.id };
         self.callers.insert(waiting.id, tell);
         if let Receipt::Repeat(first) = self.accept(&arrived, &plan, None).await? {
             return self.repeated(&arrived, first).await;
         }
         let reply_by = arrived.since + arrived.endpoint.settings.reply_timeout;
-        match timeout_at(reply_by, told).await {
-            Ok(Ok(reply)) => reply,
-            _ => Ok(Reply::taken(&arrived)),
-        }
+        let told = match timeout_at(reply_by, &mut told).await {
+            Ok(told) => told.ok(),
+            // Whoever takes it off the list answers for it: here, or the queue, which is about to.
+            Err(_) if self.callers.remove(&waiting.id).is_some() => None,
+            Err(_) => told.await.ok(),
+        };
+        told.unwrap_or_else(|| Ok(Reply::taken(&arrived)))
     }
 
     async fn accept(
@@ -79,8 +89,18 @@ impl Dispatcher {
         plan: &Plan,
         main: Option<&Start>,
     ) -> Result<Receipt, NoAnswer> {
+        let acceptance = self.acceptance(arrived, plan, main).await?;
+        self.store.accept(acceptance).await.map_err(not_stored)
+    }
+
+    async fn acceptance(
+        &self,
+        arrived: &Arrived,
+        plan: &Plan,
+        main: Option<&Start>,
+    ) -> Result<Acceptance, NoAnswer> {
         let event = whole(arrived).await.map_err(not_stored)?;
-        let acceptance = Acceptance {
+        Ok(Acceptance {
             event: Arc::new(event),
             deliveries: plan.deliveries(main, steady_ms()),
             keep_body: true,
@@ -88,24 +108,36 @@ impl Dispatcher {
             room: plan.room,
             note: plan.note.clone(),
             replay_of: None,
-        };
-        self.store.accept(acceptance).await.map_err(not_stored)
+        })
     }
 
     /// What the provider of a repeat is told: what the first one's was told, as far as it is known.
     async fn repeated(&self, arrived: &Arrived, first: EventId) -> Result<Reply, NoAnswer> {
-        let taken = || Reply::taken_as(arrived, first);
-        if arrived.endpoint.settings.reply == ReplyMode::Ack {
-            return Ok(taken());
-        }
-        let kept = self.store.outcome(arrived.head.endpoint, first).await.map_err(not_stored)?;
-        Ok(match kept {
-            // An answer of which only the beginning was kept cannot be given again.
-            Some(KeptAnswer { status, fields, body, whole: true }) => {
-                Reply::Repeated { first, answer: Answer { status, fields }, body }
+        let settings = &arrived.endpoint.settings;
+        if let Some(over) = self.underway.end_of(first) {
+            // Nothing was promised for the first one yet, so nothing may be for this one.
+            let reply_by = arrived.since + settings.reply_timeout;
+            if timeout_at(reply_by, over.cancelled()).await.is_err() {
+                let words = format!("{first}, which has the same key, has no answer yet");
+                return Err(NoAnswer::new(Code::AgentTimeout, words));
             }
-            _ => taken(),
-        })
+            self.store.flush().await.map_err(not_stored)?;
+        }
+        let live = settings.reply == ReplyMode::Live;
+        // An answer of which only the beginning was kept, or only the head, cannot be given again.
+        let whole = |body: &Bytes| settings.capture == Capture::Full && body.len() < ANSWER_KEPT;
+        match self.store.standing(arrived.head.endpoint, first).await.map_err(not_stored)? {
+            Standing::Answered { status, fields, body, .. } if live && whole(&body) => {
+                Ok(Reply::Repeated { first, answer: Answer { status, fields }, body })
+            }
+            Standing::Promised | Standing::Answered { taken: true, .. } => {
+                Ok(Reply::taken_as(arrived, first))
+            }
+            Standing::Answered { taken: false, .. } | Standing::Over => {
+                let words = format!("{first}, which has the same key, could not be delivered");
+                Err(NoAnswer::new(Code::LinkLost, words))
+            }
+        }
     }
 }
 

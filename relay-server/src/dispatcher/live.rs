@@ -12,7 +12,7 @@ use super::attempt::Order;
 use super::outcome::{Conclusion, Trial, after_answer, after_no_answer, hear_out};
 use super::record::Record;
 use super::{Answered, Arrived, Caller, Dispatcher, NoAnswer, Reply, not_stored};
-use crate::clock::{now_ms, steady_ms};
+use crate::clock::steady_ms;
 use crate::delivery::breaker::Ended;
 use crate::endpoint::settings::Fallback;
 use crate::problem::Code;
@@ -36,7 +36,7 @@ impl Dispatcher {
     pub(super) async fn live(
         self: &Arc<Self>,
         arrived: Arrived,
-        record: Option<Record>,
+        record: Record,
     ) -> Result<Reply, NoAnswer> {
         let settings = &arrived.endpoint.settings;
         let queues = settings.fallback == Fallback::Queue;
@@ -46,7 +46,7 @@ impl Dispatcher {
         } else {
             reply_by
         };
-        let trial = Trial { number: 1, spent_ms: 0, started: Instant::now(), started_ms: now_ms() };
+        let trial = Trial::first();
         let order = Order {
             head: Arc::clone(&arrived.head),
             group: Name::main(),
@@ -69,21 +69,19 @@ impl Dispatcher {
             Wait::Over(attempt.await)
         };
         match wait {
-            Wait::Over(Ok(answered)) if counts_as_none(&arrived, &answered) => {
+            Wait::Over(Ok(answered)) if !settings.counts(answered.answer.status) => {
                 self.answer_counts_as_none(&arrived, record, trial, answered, deadline).await
             }
             Wait::Over(Ok(answered)) => {
                 self.report_live(&arrived.endpoint, (200..300).contains(&answered.answer.status));
-                Ok(Reply::Answer(Box::new(Caller::new(answered, record))))
+                Ok(Reply::Answer(Box::new(Caller::new(answered, Some(record)))))
             }
             Wait::Over(Err(none)) if queues && may_be_tried_again(none.code) => {
                 let conclusion = after_no_answer(settings, trial, none);
                 self.queue(&arrived, record, conclusion).await
             }
             Wait::Over(Err(none)) => {
-                if let Some(record) = record {
-                    record.failed(&none);
-                }
+                record.failed(&none);
                 Err(none)
             }
             Wait::Late(attempt) => self.go_on(&arrived, record, trial, attempt, deadline).await,
@@ -94,7 +92,7 @@ impl Dispatcher {
     async fn answer_counts_as_none(
         self: &Arc<Self>,
         arrived: &Arrived,
-        record: Option<Record>,
+        record: Record,
         trial: Trial,
         answered: Answered,
         deadline: Instant,
@@ -107,9 +105,7 @@ impl Dispatcher {
         }
         let words = format!("the target answered {status}, which counts as no answer here");
         let none = NoAnswer::new(Code::TargetBadResponse, words);
-        if let Some(record) = record {
-            record.failed(&none);
-        }
+        record.failed(&none);
         Err(none)
     }
 
@@ -117,17 +113,20 @@ impl Dispatcher {
     async fn queue(
         &self,
         arrived: &Arrived,
-        record: Option<Record>,
+        record: Record,
         conclusion: Conclusion,
     ) -> Result<Reply, NoAnswer> {
-        let record = record.map_or_else(|| self.record(arrived), Ok).map_err(not_stored)?;
         let Conclusion { attempt, next } = conclusion;
         // What never left is due at once: it goes as soon as there is an agent.
         let next = match (next, &attempt) {
             (Next::Retry { spent_ms, .. }, None) => Next::Retry { due_ms: steady_ms(), spent_ms },
             (next, _) => next,
         };
-        record.promise(attempt, next).await.map_err(not_stored)?;
+        // A task of its own: if the caller goes meanwhile, what is half promised does not stay so.
+        let asked = attempt.is_some();
+        let promise = self.tasks.spawn(async move { record.promise(attempt, next).await });
+        let promised = promise.await.unwrap_or(Err(StoreError::Overloaded));
+        promised.map_err(|error| not_promised(error, asked))?;
         Ok(Reply::taken(arrived))
     }
 
@@ -135,12 +134,11 @@ impl Dispatcher {
     async fn go_on(
         self: &Arc<Self>,
         arrived: &Arrived,
-        record: Option<Record>,
+        record: Record,
         trial: Trial,
         attempt: impl Future<Output = Result<Answered, NoAnswer>> + Send + 'static,
         deadline: Instant,
     ) -> Result<Reply, NoAnswer> {
-        let record = record.map_or_else(|| self.record(arrived), Ok).map_err(not_stored)?;
         let left = deadline.saturating_duration_since(Instant::now()) + LEASE_MARGIN;
         let until_ms = steady_ms() + u64::try_from(left.as_millis()).unwrap_or(0);
         let (dispatcher, endpoint) = (Arc::clone(self), Arc::clone(&arrived.endpoint));
@@ -161,7 +159,8 @@ impl Dispatcher {
             };
             dispatcher.conclude(&endpoint, lease, conclusion, Ended::Failed);
         });
-        told.await.unwrap_or(Err(StoreError::Overloaded)).map_err(not_stored)?;
+        let promised = told.await.unwrap_or(Err(StoreError::Overloaded));
+        promised.map_err(|error| not_promised(error, true))?;
         Ok(Reply::taken(arrived))
     }
 
@@ -181,8 +180,10 @@ impl Dispatcher {
     }
 }
 
-fn counts_as_none(arrived: &Arrived, answered: &Answered) -> bool {
-    arrived.endpoint.settings.fallback_statuses.contains(&answered.answer.status)
+/// What a caller is told whose event could not be promised; `asked`: the target may have seen it.
+fn not_promised(error: StoreError, asked: bool) -> NoAnswer {
+    let none = not_stored(error);
+    if asked { NoAnswer { dispatched: Dispatched::Maybe, ..none } } else { none }
 }
 
 /// Whether another try could go better: nothing is wrong with the request itself.

@@ -14,6 +14,7 @@ mod plan;
 mod queue;
 mod record;
 mod tap;
+mod underway;
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::now_ms;
 use crate::delivery::Content;
-use crate::endpoint::settings::{Capture, Fallback, Reply as ReplyMode};
+use crate::endpoint::settings::{Fallback, Reply as ReplyMode};
 use crate::endpoint::{Directory, Endpoint};
 use crate::event::Head;
 use crate::problem::Code;
@@ -35,6 +36,7 @@ use crate::store::{Store, StoreError};
 use plan::Plan;
 use queue::Queues;
 use record::Record;
+use underway::Underway;
 
 pub use attempt::{Answered, NoAnswer};
 pub use caller::{AnswerPiece, Caller, Reply, Taken};
@@ -54,6 +56,8 @@ pub struct Dispatcher {
     queues: Queues,
     /// Callers who wait for an event that the queue brings.
     callers: DashMap<EventId, oneshot::Sender<Result<Reply, NoAnswer>>>,
+    /// Live events that others may be repeats of.
+    underway: Underway,
     /// Set when nothing more is to be begun.
     draining: CancellationToken,
 }
@@ -84,6 +88,7 @@ impl Dispatcher {
             tasks: TaskTracker::new(),
             queues: Queues::default(),
             callers: DashMap::new(),
+            underway: Underway::default(),
             draining: CancellationToken::new(),
         }
     }
@@ -122,11 +127,7 @@ impl Dispatcher {
         if paused {
             return Err(NoAnswer::paused());
         }
-        let records = settings.capture != Capture::None || plan.has_others();
-        let record = match records {
-            true => Some(self.begin(&arrived, plan).map_err(not_stored)?),
-            false => None,
-        };
+        let record = Record::begin(&self.store, &arrived, plan).map_err(not_stored)?;
         self.live(arrived, record).await
     }
 
@@ -149,17 +150,6 @@ impl Dispatcher {
                 })
             }
         }
-    }
-
-    fn begin(&self, arrived: &Arrived, plan: Plan) -> Result<Record, StoreError> {
-        Record::begin(&self.store, &arrived.endpoint, &arrived.head, plan, &arrived.payload)
-    }
-
-    /// The record of an event of which nothing was to be kept, until it has to wait.
-    fn record(&self, arrived: &Arrived) -> Result<Record, StoreError> {
-        let (settings, head) = (&arrived.endpoint.settings, &arrived.head);
-        let size = arrived.payload.len().unwrap_or(0);
-        self.begin(arrived, Plan::of(settings, head, &Content::elsewhere(), size, now_ms()))
     }
 
     /// Begins nothing more; what is under way goes on.
@@ -198,5 +188,10 @@ impl crate::endpoint::Settings {
     fn keeps_first(&self) -> bool {
         let ordered = self.order != crate::endpoint::settings::Order::None;
         self.reply == ReplyMode::Ack || ordered || self.dedup.is_some()
+    }
+
+    /// Whether a target's answer of this status is one.
+    fn counts(&self, status: u16) -> bool {
+        !self.fallback_statuses.contains(&status)
     }
 }

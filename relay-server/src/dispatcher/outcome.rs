@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::record::ANSWER_KEPT;
 use super::{Answered, NoAnswer};
-use crate::clock::steady_ms;
+use crate::clock::{now_ms, steady_ms};
 use crate::delivery::{History, Outcome, Policy, Step, next_step, retry_after};
 use crate::endpoint::Settings;
 use crate::store::records::{Attempt, AttemptResult, Next};
@@ -25,6 +25,18 @@ pub(super) struct Trial {
     pub(super) started: Instant,
     /// In milliseconds of the Unix epoch.
     pub(super) started_ms: u64,
+}
+
+impl Trial {
+    /// The first attempt, which begins now.
+    pub(super) fn first() -> Self {
+        Self { number: 1, spent_ms: 0, started: Instant::now(), started_ms: now_ms() }
+    }
+
+    /// How long it has taken until now, in milliseconds.
+    pub(super) fn took_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// What came of an attempt, and what follows.
@@ -83,7 +95,7 @@ fn conclude(
     outcome: Outcome,
     result: AttemptResult,
 ) -> Conclusion {
-    let took_ms = u64::try_from(trial.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took_ms = trial.took_ms();
     let history = History { attempts: trial.number, spent_ms: trial.spent_ms, took_ms };
     let policy = Policy { retry: &settings.retry, retry_for: settings.retry_for };
     let (number, started_ms) = (trial.number, trial.started_ms);
@@ -102,5 +114,5 @@ fn conclude(
 }
 
 fn asked_for(fields: &Fields) -> Option<std::time::Duration> {
-    retry_after::parse(fields.first(b"retry-after")?, crate::clock::now_ms())
+    retry_after::parse(fields.first(b"retry-after")?, now_ms())
 }

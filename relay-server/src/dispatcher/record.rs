@@ -4,20 +4,22 @@
 mod growing;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use relay_protocol::id::Name;
 use relay_protocol::webhook::{Answer, Fields};
 
+use super::outcome::Trial;
 use super::plan::Plan;
-use super::{NoAnswer, Payload};
-use crate::clock::now_ms;
+use super::underway::Going;
+use super::{Arrived, NoAnswer, Payload};
+use crate::clock::steady_ms;
 use crate::endpoint::Endpoint;
 use crate::endpoint::settings::{Capture, Fallback};
 use crate::event::{Body, Event, Head};
+use crate::problem::Code;
 use crate::store::records::{
-    Acceptance, Attempt, AttemptResult, Lease, Next, Promise, Settlement, Start,
+    Acceptance, Attempt, AttemptResult, Lease, Next, Promise, Receipt, Settlement, Start,
 };
 use crate::store::{Store, StoreError};
 use growing::Growing;
@@ -33,11 +35,12 @@ pub(super) struct Record {
     head: Arc<Head>,
     plan: Plan,
     lease: Lease,
-    started: Instant,
-    started_ms: u64,
+    trial: Trial,
     source: Source,
     answer: Option<(Answer, BytesMut)>,
     settled: bool,
+    /// Tells repeats of the event that it is over; last, so that they are told when the store was.
+    going: Option<Going>,
 }
 
 /// Where the event is.
@@ -58,24 +61,13 @@ impl Record {
     /// When the store does not take it.
     pub(super) fn begin(
         store: &Arc<Store>,
-        endpoint: &Arc<Endpoint>,
-        head: &Arc<Head>,
+        arrived: &Arrived,
         plan: Plan,
-        payload: &Payload,
     ) -> Result<Self, StoreError> {
+        let Arrived { head, endpoint, payload, .. } = arrived;
         let lease = Lease::new(head.endpoint, head.id, Name::main());
-        let mut record = Self {
-            store: Arc::clone(store),
-            endpoint: Arc::clone(endpoint),
-            head: Arc::clone(head),
-            plan,
-            lease,
-            started: Instant::now(),
-            started_ms: now_ms(),
-            source: Source::Here(payload.clone()),
-            answer: None,
-            settled: false,
-        };
+        let mut record = Self::of_kept(store, endpoint, head, plan, lease, Trial::first());
+        record.source = Source::Here(payload.clone());
         let queues = endpoint.settings.fallback == Fallback::Queue;
         if record.keeps_whole() || (queues && endpoint.settings.capture != Capture::None) {
             store.health()?;
@@ -98,6 +90,7 @@ impl Record {
         head: &Arc<Head>,
         plan: Plan,
         lease: Lease,
+        trial: Trial,
     ) -> Self {
         Self {
             store: Arc::clone(store),
@@ -105,12 +98,18 @@ impl Record {
             head: Arc::clone(head),
             plan,
             lease,
-            started: Instant::now(),
-            started_ms: now_ms(),
+            trial,
             source: Source::Noted,
             answer: None,
             settled: false,
+            going: None,
         }
+    }
+
+    /// The same, with a guard that tells repeats of the event when it is over.
+    pub(super) fn going(mut self, going: Going) -> Self {
+        self.going = Some(going);
+        self
     }
 
     /// Whether all of the event is kept whatever comes of it: somebody wants to see it, or another group gets it.
@@ -145,8 +144,8 @@ impl Record {
 
     /// The attempt as it stands, with this result.
     pub(super) fn attempt(&self, result: AttemptResult) -> Attempt {
-        let took_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Attempt { number: 1, started_ms: self.started_ms, took_ms, result }
+        let Trial { number, started_ms, .. } = self.trial;
+        Attempt { number, started_ms, took_ms: self.trial.took_ms(), result }
     }
 
     /// Promises the event: it is in the queue, durably, when this returns; gives back the lease that it had.
@@ -158,7 +157,21 @@ impl Record {
         attempt: Option<Attempt>,
         next: Next,
     ) -> Result<Lease, StoreError> {
-        self.settled = true;
+        let lease = self.lease.clone();
+        let promised = self.promise_it(attempt, next).await;
+        self.settled = promised.is_ok();
+        if let Err(error) = &promised {
+            // Nothing was promised: if the store has it as live, it is over.
+            self.settle_failure(Code::StoreUnavailable.as_str(), error.to_string());
+        }
+        promised.map(|_| lease)
+    }
+
+    async fn promise_it(
+        &mut self,
+        attempt: Option<Attempt>,
+        next: Next,
+    ) -> Result<Receipt, StoreError> {
         let (lease, room) = (self.lease.clone(), self.plan.room);
         let event = match std::mem::replace(&mut self.source, Source::Noted) {
             Source::Noted => None,
@@ -168,8 +181,7 @@ impl Record {
         if let Some(event) = event {
             self.store.note(self.acceptance(event, &self.live(), true))?;
         }
-        self.store.promise(Promise { lease: lease.clone(), attempt, next, room }).await?;
-        Ok(lease)
+        self.store.promise(Promise { lease, attempt, next, room }).await
     }
 
     fn live(&self) -> Start {
@@ -205,7 +217,7 @@ impl Record {
         &self,
         start: &Start,
     ) -> impl FnOnce(Event, bool) -> Acceptance + Send + use<> {
-        let deliveries = self.plan.deliveries(Some(start), self.started_ms);
+        let deliveries = self.plan.deliveries(Some(start), steady_ms());
         let (room, note) = (self.plan.room, self.plan.note.clone());
         move |event, keep_body| {
             let (event, dedup, replay_of) = (Arc::new(event), None, None);

@@ -11,12 +11,13 @@ mod sqlite;
 use std::path::Path;
 use std::sync::Arc;
 
-use relay_protocol::id::Name;
+use relay_protocol::id::{EventId, Name};
 use tokio::sync::{Notify, oneshot};
 
 use crate::endpoint::{Endpoint, EndpointId};
 use records::{
-    Acceptance, Change, Due, NewEndpoint, OldKey, Promise, Receipt, Settlement, Token, Want,
+    Acceptance, Change, Due, NewEndpoint, OldKey, Promise, Receipt, Settlement, Standing, Token,
+    Want,
 };
 pub use seen::Feed;
 use spool::Spool;
@@ -157,6 +158,18 @@ impl Store {
     /// When the store is unavailable or has too much to write.
     pub async fn lease(&self, want: Want) -> Result<Due, StoreError> {
         self.ask(|answer| Op::Lease(want, answer), Urgency::Lazy).await
+    }
+
+    /// How the first delivery of an event to `main` stands.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn standing(
+        &self,
+        endpoint: EndpointId,
+        event: EventId,
+    ) -> Result<Standing, StoreError> {
+        self.reader.read(move |db| sqlite::standing::standing(db, endpoint, event)).await
     }
 
     /// Called whenever something in a queue has become due, or will be at a time not known before. One call is kept for

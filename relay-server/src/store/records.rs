@@ -13,9 +13,7 @@ use crate::delivery::KeyHash;
 use crate::endpoint::{EndpointId, Key, Settings};
 use crate::event::Event;
 
-pub use seen::{
-    Backlog, Count, Delivery, EventFilter, Found, KeptAnswer, ReplayNote, Summary, Tried,
-};
+pub use seen::{Backlog, Count, Delivery, EventFilter, Found, ReplayNote, Summary, Tried};
 
 /// An endpoint to be made.
 #[derive(Debug)]
@@ -331,6 +329,26 @@ pub struct Due {
     pub leased: Vec<Leased>,
     /// When to ask again if nothing changes, in milliseconds of the Unix epoch.
     pub next_ms: Option<u64>,
+}
+
+/// How the first delivery of an event stands, as a repeat of it needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It waits, or somebody has it in hand: it was promised.
+    Promised,
+    /// The target has answered it.
+    Answered {
+        /// Whether that was a success.
+        taken: bool,
+        /// The status.
+        status: u16,
+        /// The header fields.
+        fields: Fields,
+        /// The beginning of the body, as far as it was kept.
+        body: Bytes,
+    },
+    /// It is over without an answer, or was never promised.
+    Over,
 }
 
 /// A delivery that is to be attempted.

@@ -4,7 +4,7 @@ use relay_protocol::id::{EventId, Name};
 
 use tokio::sync::broadcast;
 
-use super::records::{Backlog, Count, EventFilter, Found, KeptAnswer, ReplayNote, Summary};
+use super::records::{Backlog, Count, EventFilter, Found, ReplayNote, Summary};
 use super::{Store, StoreError, sqlite};
 use crate::endpoint::EndpointId;
 use crate::event::Body;
@@ -87,18 +87,6 @@ impl Store {
     /// When the store cannot be read.
     pub async fn counts(&self, endpoint: EndpointId) -> Result<Vec<Count>, StoreError> {
         self.reader.read(move |db| sqlite::list::counts(db, endpoint)).await
-    }
-
-    /// The answer that was kept of an event which `main` delivered, for a repeat of it.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn outcome(
-        &self,
-        endpoint: EndpointId,
-        id: EventId,
-    ) -> Result<Option<KeptAnswer>, StoreError> {
-        self.reader.read(move |db| sqlite::show::outcome(db, endpoint, id)).await
     }
 
     /// The newest replays, at most `limit`.

@@ -1,7 +1,7 @@
 //! Files for bodies that are too large for memory and for the database.
 //!
-//! A file is written under a temporary name, synced, and renamed before the row that names it is committed; what was
-//! left behind without a row is swept at start.
+//! A file is written under a temporary name, synced, and renamed before the row that names it is committed. Without such
+//! a row it goes with the last who has it in hand; what a crash left behind is swept at start.
 
 use std::fs::{self, File};
 use std::io;
@@ -40,8 +40,8 @@ impl Spool {
     pub fn create(self: &Arc<Self>, event: EventId) -> io::Result<Spooled> {
         let path = self.directory.join(format!("{event}.part"));
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
-        let (len, kept) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Spooled { spool: Arc::clone(self), event, file, len, kept })
+        let (len, kept, owned) = (AtomicU64::new(0), AtomicBool::default(), AtomicBool::default());
+        Ok(Spooled { spool: Arc::clone(self), event, file, len, kept, owned })
     }
 
     /// Opens the kept body of an event. Blocking.
@@ -51,7 +51,8 @@ impl Spool {
     pub fn load(self: &Arc<Self>, event: EventId) -> io::Result<Spooled> {
         let file = File::open(self.path(event))?;
         let len = AtomicU64::new(file.metadata()?.len());
-        Ok(Spooled { spool: Arc::clone(self), event, file, len, kept: AtomicBool::new(true) })
+        let (kept, owned) = (AtomicBool::new(true), AtomicBool::new(true));
+        Ok(Spooled { spool: Arc::clone(self), event, file, len, kept, owned })
     }
 
     /// Deletes the kept body of an event. Blocking.
@@ -87,14 +88,17 @@ impl Spool {
     }
 }
 
-/// One spooled body. A file that was never kept is deleted when dropped.
+/// One spooled body. A file of which no row speaks is deleted when dropped.
 #[derive(Debug)]
 pub struct Spooled {
     spool: Arc<Spool>,
     event: EventId,
     file: File,
     len: AtomicU64,
+    /// It has its final name.
     kept: AtomicBool,
+    /// A committed row speaks of it.
+    owned: AtomicBool,
 }
 
 impl Spooled {
@@ -143,6 +147,11 @@ impl Spooled {
         File::open(&self.spool.directory)?.sync_all()
     }
 
+    /// A committed row speaks of it: from here on it goes with the row.
+    pub fn belongs_to_a_row(&self) {
+        self.owned.store(true, Ordering::Release);
+    }
+
     fn part(&self) -> PathBuf {
         self.spool.directory.join(format!("{}.part", self.event))
     }
@@ -150,9 +159,11 @@ impl Spooled {
 
 impl Drop for Spooled {
     fn drop(&mut self) {
-        if !*self.kept.get_mut()
-            && let Err(error) = fs::remove_file(self.part())
-        {
+        if *self.owned.get_mut() {
+            return;
+        }
+        let path = if *self.kept.get_mut() { self.spool.path(self.event) } else { self.part() };
+        if let Err(error) = fs::remove_file(path) {
             tracing::warn!(event = %self.event, %error, "a spool file that is not wanted stays behind");
         }
     }

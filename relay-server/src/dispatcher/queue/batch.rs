@@ -12,13 +12,13 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::super::attempt::Order;
-use super::super::outcome::{Trial, after_answer, after_no_answer, hear_out};
+use super::super::outcome::{Conclusion, Trial, after_answer, after_no_answer, hear_out};
 use super::super::{Dispatcher, Payload};
 use crate::clock::now_ms;
 use crate::delivery::breaker::Ended;
 use crate::endpoint::Endpoint;
 use crate::event::{Body, Head};
-use crate::store::records::{AttemptResult, Leased};
+use crate::store::records::{AttemptResult, Leased, Next, Settlement};
 
 /// The document.
 #[derive(Serialize)]
@@ -67,14 +67,14 @@ impl Dispatcher {
             }
         }
         let Some(first) = kept.first() else { return };
-        let count = items.len();
+        let (count, group) = (items.len(), first.lease.group.clone());
         let document = Document { endpoint: endpoint.name.to_string(), events: items };
         let bytes = Bytes::from(serde_json::to_vec(&document).expect("plain data serializes"));
         let deadline = Instant::now() + endpoint.settings.attempt_timeout;
         let (started, started_ms) = (Instant::now(), now_ms());
         let order = Order {
             head: Arc::new(head(first, count)),
-            group: first.lease.group.clone(),
+            group: group.clone(),
             payload: Payload::Whole { bytes, trailers: Fields::default(), held: None },
             number: first.attempts + 1,
             replay: 0,
@@ -87,14 +87,25 @@ impl Dispatcher {
             Ok(answered) => Ok(hear_out(answered, deadline).await),
             Err(none) => Err(none),
         };
+        let (mut worked, mut together) = (None, None);
         for one in kept {
             let (number, spent_ms) = (one.attempts + 1, one.spent_ms);
             let trial = Trial { number, spent_ms, started, started_ms };
-            let conclusion = match &ending {
+            let mut conclusion = match &ending {
                 Ok(result) => after_answer(&endpoint.settings, trial, AttemptResult::clone(result)),
                 Err(none) => after_no_answer(&endpoint.settings, trial, none.clone()),
             };
-            self.conclude(&endpoint, one.lease, conclusion, failed);
+            // What failed together is tried again together.
+            if let Next::Retry { due_ms, .. } = &mut conclusion.next {
+                *due_ms = *together.get_or_insert(*due_ms);
+            }
+            worked = worked.or(conclusion.worked());
+            let Conclusion { attempt, next } = conclusion;
+            self.store.settle(Settlement { lease: one.lease, attempt, next });
+        }
+        // One request is one attempt, however many events it carries.
+        if let Some(worked) = worked {
+            self.report(&endpoint, &group, if worked { Ended::Worked } else { failed });
         }
     }
 }

@@ -74,22 +74,28 @@ impl Dispatcher {
             deadline,
             hold_until: Instant::now(),
         };
+        let ending = Arc::clone(&self).attempt(order).await;
         let waits = leased.lease.group == Name::main() && leased.lease.replay == 0;
-        let waiting = || self.callers.remove(&leased.lease.event);
-        let caller = if waits { waiting() } else { None };
-        let conclusion = match Arc::clone(&self).attempt(order).await {
-            Ok(answered) => match caller {
-                Some((_, caller)) if !caller.is_closed() => {
-                    let reply = self.pass_on(&endpoint, &leased, payload, answered);
-                    return drop(caller.send(Ok(reply)));
-                }
-                _ => after_answer(settings, trial, hear_out(answered, deadline).await),
-            },
-            Err(none) => {
+        // Taken off the list only now: until there is an answer, the caller may stop waiting for it.
+        let caller = if waits { self.callers.remove(&leased.lease.event) } else { None };
+        let conclusion = match (ending, caller) {
+            (Ok(answered), Some((_, caller))) if settings.counts(answered.answer.status) => {
+                let worked = (200..300).contains(&answered.answer.status);
+                let ended = if worked { Ended::Worked } else { failed };
+                self.report(&endpoint, &leased.lease.group, ended);
+                let reply = self.pass_on(&endpoint, &leased, payload, trial, answered);
+                return drop(caller.send(Ok(reply)));
+            }
+            (ending, caller) => {
                 if let Some((_, caller)) = caller {
                     let _ = caller.send(self.told(&endpoint, &leased, payload));
                 }
-                after_no_answer(settings, trial, none)
+                match ending {
+                    Ok(answered) => {
+                        after_answer(settings, trial, hear_out(answered, deadline).await)
+                    }
+                    Err(none) => after_no_answer(settings, trial, none),
+                }
             }
         };
         self.conclude(&endpoint, leased.lease, conclusion, failed);
@@ -101,12 +107,13 @@ impl Dispatcher {
         endpoint: &Arc<Endpoint>,
         leased: &Leased,
         payload: Payload,
+        trial: Trial,
         answered: Answered,
     ) -> Reply {
         let arrived = self.arrived(endpoint, leased, payload);
         let plan = Plan::of(&endpoint.settings, &arrived.head, &Content::elsewhere(), 0, now_ms());
         let lease = leased.lease.clone();
-        let record = Record::of_kept(&self.store, endpoint, &arrived.head, plan, lease);
+        let record = Record::of_kept(&self.store, endpoint, &arrived.head, plan, lease, trial);
         Reply::Answer(Box::new(Caller::new(answered, Some(record))))
     }
 

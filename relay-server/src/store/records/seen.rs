@@ -143,19 +143,6 @@ pub struct ReplayNote {
     pub count: u64,
 }
 
-/// The answer that was kept of a delivered event, to be given again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptAnswer {
-    /// Its status.
-    pub status: u16,
-    /// Its header fields.
-    pub fields: Fields,
-    /// The beginning of its body.
-    pub body: Bytes,
-    /// Whether that is all of its body.
-    pub whole: bool,
-}
-
 /// How much waits for a group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {

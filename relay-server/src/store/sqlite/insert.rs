@@ -1,10 +1,13 @@
 //! Writes new events: numbers them, finds repeats, sees whose turn it is, and inserts their rows table by table.
 
+use std::sync::Arc;
+
 use relay_protocol::id::{EventId, Name};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::StoreError;
 use super::super::records::{Acceptance, Dedup, NewDelivery, Receipt, Start};
+use super::super::spool::Spooled;
 use super::batch::{Answer, Fresh, Settled};
 use super::books::Books;
 use super::row::{DeliveryRow, Landing};
@@ -18,21 +21,40 @@ const QUEUE_FULL: &str = "queue_full";
 /// Who is to be told what.
 pub(super) type Told = (Answer<Receipt>, Result<Receipt, StoreError>);
 
-/// Writes these events; gives back who is to be told what once they are durable.
+/// What there is to do once new events are durable.
+#[derive(Default)]
+pub(super) struct Inserted {
+    pub(super) told: Vec<Told>,
+    /// The files of which rows speak now.
+    pub(super) files: Vec<Arc<Spooled>>,
+}
+
+impl Inserted {
+    pub(super) fn is_empty(&self) -> bool {
+        self.told.is_empty() && self.files.is_empty()
+    }
+}
+
+/// Writes these events, and adds what is to be done once they are durable.
 pub(super) fn write(
     connection: &Connection,
     books: &mut Books,
     ready: Vec<Fresh>,
-) -> rusqlite::Result<Vec<Told>> {
-    let mut told = Vec::new();
+    inserted: &mut Inserted,
+) -> rusqlite::Result<()> {
     for mut fresh in ready {
         let answer = fresh.answer.take();
         let verdict = insert(connection, books, &fresh)?;
-        if let Some(answer) = answer {
-            told.push((answer, verdict));
+        if let Body::Spooled(file) = &fresh.acceptance.event.body
+            && fresh.acceptance.keep_body
+            && (verdict.is_ok()
+                || (fresh.settled.is_some() && verdict == Err(StoreError::QueueFull)))
+        {
+            inserted.files.push(Arc::clone(file));
         }
+        inserted.told.extend(answer.map(|answer| (answer, verdict)));
     }
-    Ok(told)
+    Ok(())
 }
 
 fn insert(
@@ -69,7 +91,8 @@ fn insert(
     let mut verdict = Ok(Receipt::Kept(seq.unsigned_abs()));
     for delivery in &acceptance.deliveries {
         let row = begin(connection, books, acceptance, delivery, settled.as_ref(), has_room)?;
-        if row.code == Some(QUEUE_FULL) && settled.is_some() {
+        let live = matches!(delivery.start, Start::Live(_));
+        if live && row.code == Some(QUEUE_FULL) {
             verdict = Err(StoreError::QueueFull);
         }
         row.insert(connection)?;

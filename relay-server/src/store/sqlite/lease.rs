@@ -16,7 +16,7 @@ use crate::endpoint::EndpointId;
 use crate::event::{Body, Event, Head, Origin};
 
 /// The most body bytes that one answer brings: what the asker holds in memory at once.
-const BYTES_MAX: usize = 4 << 20;
+const BYTES_MAX: u64 = 4 << 20;
 
 /// The most deliveries that are put aside as expired in one go, so that nobody waits long behind it.
 const EXPIRED_MAX: usize = 200;
@@ -39,9 +39,12 @@ pub(super) fn lease(
             continue;
         }
         let leased = take(connection, books, spool, want, &row)?;
-        if let Body::Memory(body) = &leased.event.body {
-            bytes += body.len();
-        }
+        // What goes together is in memory together, whether or not it is in a file now.
+        bytes += match &leased.event.body {
+            Body::Spooled(file) if want.gather.is_some() => file.len(),
+            Body::Memory(body) => body.len() as u64,
+            Body::Spooled(_) | Body::Absent(_) => 0,
+        };
         due.leased.push(leased);
     }
     due.next_ms = next_due(connection, want)?;

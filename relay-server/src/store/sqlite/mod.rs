@@ -13,6 +13,7 @@ mod row;
 mod schema;
 mod settle;
 pub(super) mod show;
+pub(super) mod standing;
 mod task;
 pub(super) mod tokens;
 mod writer;

@@ -7,15 +7,12 @@ use relay_protocol::id::{EventId, Name};
 use relay_protocol::webhook::Fields;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::super::records::{Delivery, Found, KeptAnswer, ReplayNote, Tried};
+use super::super::records::{Delivery, Found, ReplayNote, Tried};
 use super::super::spool::Spool;
 use super::lease::load;
 use crate::delivery::State;
 use crate::endpoint::EndpointId;
 use crate::event::Body;
-
-/// How much of an answer's body is kept, in bytes: what is as long may be longer.
-const ANSWER_KEPT: usize = 64 * 1024;
 
 /// An event of any endpoint that there still is.
 pub(in super::super) fn event(
@@ -51,26 +48,6 @@ pub(in super::super) fn body(
     let snapshot = connection.unchecked_transaction()?;
     let Some(endpoint) = endpoint_of(&snapshot, id)? else { return Ok(None) };
     Ok(Some((endpoint, load(&snapshot, spool, endpoint, id)?.body)))
-}
-
-/// The answer that `main` had for an event it took.
-pub(in super::super) fn outcome(
-    connection: &Connection,
-    endpoint: EndpointId,
-    id: EventId,
-) -> rusqlite::Result<Option<KeptAnswer>> {
-    let sql = "SELECT status, deliveries.fields, deliveries.body, body_kept <> 'none'
-         FROM deliveries JOIN events ON events.endpoint = deliveries.endpoint AND events.id = deliveries.event
-         WHERE deliveries.endpoint = ?1 AND event = ?2 AND grp = 'main' AND state = 'delivered' AND status IS NOT NULL
-         ORDER BY replay LIMIT 1";
-    let read = |row: &Row<'_>| {
-        let body: Bytes = row.get::<_, Option<Vec<u8>>>(2)?.unwrap_or_default().into();
-        // Whoever keeps no bodies keeps none of answers either.
-        let whole = row.get::<_, bool>(3)? && body.len() < ANSWER_KEPT;
-        Ok(KeptAnswer { status: row.get(0)?, fields: fields(row.get(1)?), body, whole })
-    };
-    let mut select = connection.prepare_cached(sql)?;
-    select.query_row(params![endpoint.0, id.as_bytes()], read).optional()
 }
 
 /// The newest replays, at most `limit`.

@@ -145,8 +145,8 @@ impl Task {
         }
         if self.batch.is_ready() {
             let ready = self.batch.take_ready();
-            let told = insert::write(&self.connection, &mut self.books, ready)?;
-            self.written.receipts.extend(told);
+            let inserted = &mut self.written.inserted;
+            insert::write(&self.connection, &mut self.books, ready, inserted)?;
         }
         self.carry_out(sorted)?;
         let old = self.opened.is_some_and(|opened| now >= opened + OPEN_MAX);
@@ -178,7 +178,7 @@ impl Task {
         let Sorted { promises, leases, works } = sorted;
         for (promise, answer) in promises {
             let verdict = settle::promise(&self.connection, &mut self.books, &promise)?;
-            self.written.receipts.push((answer, verdict));
+            self.written.inserted.told.push((answer, verdict));
         }
         for mut work in works {
             let done = run(work.as_mut(), &self.connection, &mut self.books);
@@ -307,7 +307,7 @@ impl Sorted {
 /// Who is to be told of a transaction, and what is tried again if it fails.
 #[derive(Default)]
 struct Written {
-    receipts: Vec<insert::Told>,
+    inserted: insert::Inserted,
     flushes: Vec<Answer<()>>,
     works: Vec<Box<dyn Work>>,
     settlements: Vec<Settlement>,
@@ -315,14 +315,17 @@ struct Written {
 
 impl Written {
     fn is_empty(&self) -> bool {
-        self.receipts.is_empty()
+        self.inserted.is_empty()
             && self.flushes.is_empty()
             && self.works.is_empty()
             && self.settlements.is_empty()
     }
 
     fn answer(self, committed: &Result<(), StoreError>) {
-        for (answer, verdict) in self.receipts {
+        if committed.is_ok() {
+            self.inserted.files.iter().for_each(|file| file.belongs_to_a_row());
+        }
+        for (answer, verdict) in self.inserted.told {
             let _ = answer.send(committed.clone().and(verdict));
         }
         for answer in self.flushes {
