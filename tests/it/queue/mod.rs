@@ -1,8 +1,11 @@
 //! The durable queue: what is promised is delivered, whatever happens in between.
 
 mod ack;
+mod bounds;
 mod dedup;
 mod fallback;
+mod order;
+mod retry;
 
 use relay_tests::agent::{Agent, Wanted};
 use relay_tests::ledger::Ledger;
