@@ -29,10 +29,10 @@ pub(super) fn lease(
     want: &Want,
 ) -> rusqlite::Result<Due> {
     let mut due = Due::default();
-    let want = &Want { now_ms: horizon(connection, want)?, ..want.clone() };
+    let until_ms = horizon(connection, want)?;
     let (mut bytes, mut expired) = (0, 0);
     while due.leased.len() < want.most && bytes < BYTES_MAX && expired < EXPIRED_MAX {
-        let Some(row) = first_due(connection, want)? else { break };
+        let Some(row) = first_due(connection, want, until_ms)? else { break };
         if row.event.unix_ms() < want.not_before_ms && row.state == State::Pending {
             put_aside(connection, books, want, &row)?;
             expired += 1;
@@ -99,10 +99,17 @@ struct DueRow {
     code: Option<String>,
 }
 
-fn first_due(connection: &Connection, want: &Want) -> rusqlite::Result<Option<DueRow>> {
+/// The delivery that is due first. What waits may go ahead of its time, up to `until_ms`; what somebody has in hand, which
+/// may be what was taken a moment ago, only when its lease is over.
+fn first_due(
+    connection: &Connection,
+    want: &Want,
+    until_ms: u64,
+) -> rusqlite::Result<Option<DueRow>> {
     let mut select = connection.prepare_cached(
         "SELECT event, replay, state, size, attempts, spent_ms, okey, code FROM deliveries
-         WHERE endpoint = ?1 AND grp = ?2 AND due_ms IS NOT NULL AND due_ms <= ?3 ORDER BY due_ms LIMIT 1",
+         WHERE endpoint = ?1 AND grp = ?2 AND due_ms IS NOT NULL AND due_ms <= ?3
+             AND (due_ms <= ?4 OR state = 'pending') ORDER BY due_ms LIMIT 1",
     )?;
     let read = |row: &Row<'_>| {
         let state: String = row.get(2)?;
@@ -118,7 +125,8 @@ fn first_due(connection: &Connection, want: &Want) -> rusqlite::Result<Option<Du
         })
     };
     let (endpoint, group) = (want.endpoint.0, want.group.as_str());
-    select.query_row(params![endpoint, group, want.now_ms as i64], read).optional()
+    let of = params![endpoint, group, until_ms as i64, want.now_ms as i64];
+    select.query_row(of, read).optional()
 }
 
 fn next_due(connection: &Connection, want: &Want) -> rusqlite::Result<Option<u64>> {

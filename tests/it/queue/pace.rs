@@ -1,0 +1,114 @@
+//! Pacing: no more at a time and no faster than the target bears, nothing that is too old.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use relay_tests::raw::Written;
+use relay_tests::target::Target;
+use relay_tests::wait::{soon, until};
+
+use super::Waiting;
+use crate::errors::assert_problem;
+
+const ACK: (&str, &str) = ("reply", "ack");
+
+#[tokio::test]
+async fn there_are_never_more_attempts_at_a_time_than_allowed() {
+    let story = Waiting::with(&[ACK, ("max_in_flight", "3")]).await;
+    for n in 0..9 {
+        story.take(format!("{n}")).await;
+    }
+    let target = Target::by_hand().await;
+    let _agent = story.agent(&target).await;
+    let mut connections = Vec::new();
+    for _ in 0..3 {
+        connections.push(target.asked().await.1);
+    }
+    let ledger = story.ledger();
+    for done in 0..9 {
+        until("as many as allowed are under way", async || {
+            let leased = ledger.deliveries().iter().filter(|delivery| delivery.leased).count();
+            assert!(leased <= 3, "{leased}");
+            leased == 3.min(9 - done)
+        })
+        .await;
+        let mut connection = connections.remove(0);
+        connection.send(Written::answer(204).bytes()).await;
+        if done < 6 {
+            // The next comes on the connection that is free.
+            soon("the next", connection.request()).await.unwrap();
+            connections.push(connection);
+        }
+    }
+    ledger.all(9, "delivered").await;
+}
+
+#[tokio::test]
+async fn a_backlog_drains_at_the_rate_that_was_set() {
+    let story = Waiting::with(&[ACK, ("rate", "100/s"), ("max_in_flight", "50")]).await;
+    let mut provider = story.relay.provider(&story.endpoint).keeping();
+    for _ in 0..301 {
+        assert_eq!(provider.post("/", "x").await.status(), 202);
+    }
+    let times = Arc::<Mutex<Vec<Instant>>>::default();
+    let noting = Arc::clone(&times);
+    let target = Target::scripted(move |_| {
+        noting.lock().unwrap().push(Instant::now());
+        Written::answer(204).bytes()
+    })
+    .await;
+    let _agent = story.agent(&target).await;
+    target.has_seen(301).await;
+    let times = times.lock().unwrap();
+    // What went at once in the beginning is the burst that catching up is allowed.
+    let took = times[300].duration_since(times[30]).as_secs_f64();
+    let rate = 270.0 / took;
+    assert!((rate / 100.0 - 1.0).abs() <= 0.05, "{rate} a second");
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_put_aside_and_the_next_in_order_goes() {
+    let story = Waiting::with(&[ACK, ("expire_after", "1s"), ("order", "endpoint")]).await;
+    story.take("old").await;
+    let taken_at = Instant::now();
+    until("it is too old", async || taken_at.elapsed().as_millis() > 1100).await;
+    story.take("young").await;
+    let target = Target::echo().await;
+    let _agent = story.agent(&target).await;
+    assert_eq!(target.has_seen(1).await[0].text(), "young");
+    story.ledger().reads(&["expired", "delivered"]).await;
+}
+
+#[tokio::test]
+async fn a_paused_endpoint_takes_in_and_gives_out_nothing() {
+    for (settings, answer) in [
+        (vec![ACK], None),
+        (vec![("reply", "live")], None),
+        (vec![("order", "endpoint")], None),
+        (vec![("fallback", "fail")], Some("agent_offline")),
+    ] {
+        let mut story = Waiting::with(&settings).await;
+        let ledger = story.ledger();
+        story.relay.stop().await;
+        ledger.change("UPDATE endpoints SET paused_ms = 1");
+        story.relay.resume().await;
+        let target = Target::echo().await;
+        let agent = story.agent(&target).await;
+        match answer {
+            Some(code) => assert_problem(&story.post("x").await, code, 503, "no"),
+            None => drop(story.take("x").await),
+        }
+        agent.stop().await;
+        story.relay.stop().await;
+        ledger.change("UPDATE endpoints SET paused_ms = NULL");
+        assert!(target.seen().is_empty(), "nothing while it was paused");
+        story.relay.resume().await;
+        let _agent = story.agent(&target).await;
+        if answer.is_none() {
+            target.has_seen(1).await;
+            ledger.reads(&["delivered"]).await;
+        } else {
+            assert_eq!(story.post("x").await.text(), "x");
+        }
+    }
+}
