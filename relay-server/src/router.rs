@@ -53,7 +53,7 @@ pub struct Serves {
 struct Group {
     seats: Vec<Seat>,
     left: Option<Instant>,
-    /// Its one agent only looks on.
+    /// Its one agent, on all its lines, only looks on.
     tap: bool,
 }
 
@@ -211,14 +211,12 @@ impl Router {
                 self.taps.fetch_sub(1, Ordering::Relaxed);
             }
             let Some(mut place) = self.places.get_mut(&served.endpoint) else { continue };
-            if served.tap {
-                place.groups.remove(&served.group);
-                continue;
-            }
             let Some(group) = place.groups.get_mut(&served.group) else { continue };
             // By identity: a late cleanup must not unseat the session that came in its place.
             group.seats.retain(|seat| !Arc::ptr_eq(&seat.session, session));
-            if group.seats.is_empty() {
+            if group.seats.is_empty() && served.tap {
+                place.groups.remove(&served.group);
+            } else if group.seats.is_empty() {
                 group.left = Some(Instant::now());
             }
         }

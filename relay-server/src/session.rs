@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::{Access, Grant};
 use crate::backlog::{Backlog, Backlogs};
 use crate::clock::now_ms;
+use crate::delivery::KeyHash;
 use crate::endpoint::{Directory, Endpoint, EndpointId};
 use crate::problem::{Code, Problem};
 use crate::router::{Presence, Router};
@@ -245,7 +246,7 @@ impl Host {
     async fn introduce(&mut self, hello: &Hello) -> Result<(), (u16, String)> {
         let (mut served, mut subscriptions) = (Vec::new(), Vec::new());
         for wanted in &hello.subscriptions {
-            let (subscribed, told) = self.subscribe(wanted).await?;
+            let (subscribed, told) = self.subscribe(&hello.instance, wanted).await?;
             subscriptions.push(subscribed);
             served.push(told);
         }
@@ -287,6 +288,7 @@ impl Host {
     /// Looks at one thing that the agent wants, and says how far behind its group is.
     async fn subscribe(
         &self,
+        instance: &str,
         wanted: &Subscription,
     ) -> Result<(Subscribed, Served), (u16, String)> {
         let endpoint = self.admit(&wanted.endpoint)?;
@@ -298,7 +300,7 @@ impl Host {
             return Err((close::UNKNOWN_ENDPOINT, words));
         }
         let (group, backlog) = if wanted.tap {
-            (tap_group(), Backlog::default())
+            (tap_group(instance, &wanted.group), Backlog::default())
         } else {
             (wanted.group.clone(), self.sessions.backlogs.of(endpoint.id, &wanted.group).await)
         };
@@ -383,9 +385,10 @@ impl Host {
     }
 }
 
-/// A group that nobody else is in.
-fn tap_group() -> Name {
-    format!("tap-{:016x}", fastrand::u64(..)).parse().expect("letters, digits and a hyphen")
+/// A group that nobody else is in: the lines of one agent share it, or it would see everything once for each of them.
+fn tap_group(instance: &str, group: &Name) -> Name {
+    let whose = KeyHash::of(format!("{group} {instance}").as_bytes());
+    format!("tap-{whose:?}").parse().expect("letters, digits and a hyphen")
 }
 
 /// Completes when a token expires; never for one that does not.

@@ -33,6 +33,8 @@ pub struct Wanted {
     pub max_streams: u32,
     /// Whether it sends the provider's `Host`.
     pub preserve_host: bool,
+    /// What it asks for beyond the endpoints' names: group, tap, bounds of the backlog.
+    pub asks: Subscription,
 }
 
 impl Wanted {
@@ -46,6 +48,7 @@ impl Wanted {
             lines: 1,
             max_streams: STREAMS_MAX,
             preserve_host: false,
+            asks: subscription(endpoint),
         }
     }
 
@@ -53,7 +56,7 @@ impl Wanted {
         let trust = trust();
         let options = Options { preserve_host: self.preserve_host, ..Options::default() };
         let route = |(endpoint, target): &(String, String)| Route {
-            subscription: subscription(endpoint),
+            subscription: Subscription { endpoint: name(endpoint), ..self.asks.clone() },
             target: Arc::new(
                 HttpTarget::new(target, trust.clone(), options.clone()).expect("a target"),
             ),
@@ -87,12 +90,16 @@ pub fn trust() -> Trust {
 #[must_use]
 pub fn subscription(endpoint: &str) -> Subscription {
     Subscription {
-        endpoint: endpoint.parse().expect("a name"),
+        endpoint: name(endpoint),
         group: Name::main(),
         tap: false,
         max_backlog: None,
         skip_older_than_ms: None,
     }
+}
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a name")
 }
 
 /// An agent that runs in this process.
