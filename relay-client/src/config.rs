@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::agent::{Route, TokenSource};
 use crate::dial::RelayUrl;
+use crate::duration;
 use crate::socket::Trust;
 use crate::target::{HttpTarget, Options};
 
@@ -31,6 +32,10 @@ struct Entry {
     name: String,
     target: String,
     group: Option<String>,
+    #[serde(default)]
+    tap: bool,
+    max_backlog: Option<u64>,
+    skip_older_than: Option<String>,
     #[serde(default)]
     preserve_host: bool,
     timeout_s: Option<u64>,
@@ -99,6 +104,15 @@ impl Entry {
             self.name.parse().map_err(|e: relay_protocol::id::NotAName| e.to_string())?;
         let group = self.group.as_deref().map_or(Ok(Name::main()), str::parse);
         let group = group.map_err(|e: relay_protocol::id::NotAName| format!("group: {e}"))?;
+        if self.tap
+            && (self.group.is_some()
+                || self.max_backlog.is_some()
+                || self.skip_older_than.is_some())
+        {
+            return Err("a tap sees live events only: it has no group, no max_backlog and no skip_older_than".into());
+        }
+        let skip_older_than = self.skip_older_than.as_deref().map(duration::parse).transpose();
+        let skip_older_than = skip_older_than.map_err(|e| format!("skip_older_than: {e}"))?;
         let defaults = Options::default();
         let options = Options {
             preserve_host: self.preserve_host,
@@ -112,9 +126,9 @@ impl Entry {
         let subscription = Subscription {
             endpoint,
             group,
-            tap: false,
-            max_backlog: None,
-            skip_older_than_ms: None,
+            tap: self.tap,
+            max_backlog: self.max_backlog,
+            skip_older_than_ms: skip_older_than.map(duration::milliseconds),
         };
         Ok(Route { subscription, target: Arc::new(target) })
     }
@@ -141,6 +155,23 @@ mod tests {
         .unwrap();
         assert_eq!(config.routes.len(), 2);
         assert!(matches!(config.token, Some(TokenSource::File(path)) if path.is_absolute()));
+    }
+
+    #[test]
+    fn an_endpoint_may_be_tapped_or_its_backlog_bounded() {
+        let config = read_text(
+            "[[endpoint]]\nname = 'a'\ntarget = '1'\ntap = true\n\
+             [[endpoint]]\nname = 'b'\ntarget = '2'\nmax_backlog = 7\nskip_older_than = '5m'\n",
+        )
+        .unwrap();
+        let [tap, bounded] =
+            [&config.routes[0], &config.routes[1]].map(|route| &route.subscription);
+        assert!(tap.tap && !bounded.tap);
+        assert_eq!((bounded.max_backlog, bounded.skip_older_than_ms), (Some(7), Some(300_000)));
+        for bad in ["tap = true\ngroup = 'g'", "skip_older_than = '5'"] {
+            let text = format!("[[endpoint]]\nname = 'a'\ntarget = '1'\n{bad}\n");
+            assert!(read_text(&text).err().unwrap().contains("endpoint 1: "), "{bad}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod api;
 pub mod commands;
 pub mod config;
 pub mod dial;
+pub mod duration;
 pub mod fields;
 pub mod notice;
 pub mod screen;

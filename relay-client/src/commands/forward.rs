@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, To};
 use crate::agent::{Agent, LINES, Route, Setup};
 use crate::api::{Api, ApiError};
+use crate::duration;
 use crate::notice::Notices;
 use crate::screen::{Style, show};
 use crate::target::{HttpTarget, Options};
@@ -27,8 +28,17 @@ pub(super) struct Forward {
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
     /// The group whose work to share
-    #[arg(long, value_name = "NAME", default_value = "main")]
+    #[arg(long, value_name = "NAME", default_value = "main", conflicts_with = "tap")]
     group: String,
+    /// Only look on: see every event as it comes, in no group; what the target answers concerns nobody
+    #[arg(long, conflicts_with_all = ["max_backlog", "skip_older_than"])]
+    tap: bool,
+    /// If more events than this are waiting, take none of them; those that come from now on are taken
+    #[arg(long, value_name = "COUNT")]
+    max_backlog: Option<u64>,
+    /// Put aside, as expired, what has waited longer than this: 500ms, 10s, 5m, 2h, 3d
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    skip_older_than: Option<Duration>,
     /// Send the Host that the provider used, not the target's own
     #[arg(long)]
     preserve_host: bool,
@@ -63,9 +73,9 @@ impl Forward {
         let subscription = Subscription {
             endpoint,
             group,
-            tap: false,
-            max_backlog: None,
-            skip_older_than_ms: None,
+            tap: self.tap,
+            max_backlog: self.max_backlog,
+            skip_older_than_ms: self.skip_older_than.map(duration::milliseconds),
         };
         let setup = Setup {
             relay: api.relay,

@@ -1,10 +1,14 @@
 //! The durable queue: what is promised is delivered, whatever happens in between.
 
 mod ack;
+mod batch;
 mod bounds;
+mod breaker;
 mod dedup;
 mod fallback;
+mod groups;
 mod order;
+mod pace;
 mod retry;
 
 use relay_tests::agent::{Agent, Wanted};
