@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::Order;
-use super::outcome::{Conclusion, Trial, after_answer, after_no_answer, hear_out};
+use super::outcome::{Conclusion, Trial, after, after_no_answer, hear_out};
 use super::record::Record;
 use super::{Answered, Arrived, Caller, Dispatcher, NoAnswer, Reply, not_stored};
 use crate::clock::steady_ms;
@@ -101,7 +101,7 @@ impl Dispatcher {
         let settings = &arrived.endpoint.settings;
         let result = hear_out(answered, deadline).await;
         if settings.fallback == Fallback::Queue {
-            return self.queue(arrived, record, after_answer(settings, trial, result)).await;
+            return self.queue(arrived, record, after(settings, trial, result)).await;
         }
         let words = format!("the target answered {status}, which counts as no answer here");
         let none = NoAnswer::new(Code::TargetBadResponse, words);
@@ -150,13 +150,11 @@ impl Dispatcher {
                 Err(error) => return drop(tell.send(Err(error))),
             };
             let _ = tell.send(Ok(()));
-            let conclusion = match attempt.await {
-                Ok(answered) => {
-                    let result = hear_out(answered, deadline).await;
-                    after_answer(&endpoint.settings, trial, result)
-                }
-                Err(none) => after_no_answer(&endpoint.settings, trial, none),
+            let ending = match attempt.await {
+                Ok(answered) => hear_out(answered, deadline).await,
+                Err(none) => Err(none),
             };
+            let conclusion = after(&endpoint.settings, trial, ending);
             dispatcher.conclude(&endpoint, lease, conclusion, Ended::Failed);
         });
         let promised = told.await.unwrap_or(Err(StoreError::Overloaded));

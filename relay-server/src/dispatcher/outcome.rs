@@ -13,6 +13,7 @@ use super::{Answered, NoAnswer};
 use crate::clock::{now_ms, steady_ms};
 use crate::delivery::{History, Outcome, Policy, Step, next_step, retry_after};
 use crate::endpoint::Settings;
+use crate::problem::Code;
 use crate::store::records::{Attempt, AttemptResult, Next};
 
 /// An attempt under way, for its record.
@@ -55,24 +56,62 @@ impl Conclusion {
 }
 
 /// Hears an answer that nobody else waits for: its end, and as much of its body as is kept.
-pub(super) async fn hear_out(answered: Answered, deadline: Instant) -> AttemptResult {
+///
+/// # Errors
+/// A 2xx that breaks off is no success: whoever began it may have failed before it was done.
+pub(super) async fn hear_out(
+    answered: Answered,
+    deadline: Instant,
+) -> Result<AttemptResult, NoAnswer> {
     let Answered { answer, body, end, stream } = answered;
     let mut kept = BytesMut::from(&body[..body.len().min(ANSWER_KEPT)]);
-    if !end && timeout_at(deadline, rest(&stream, &mut kept)).await.is_err() {
-        stream.reset(Broken::Stalled, Dispatched::Yes, "the answer did not end in time");
+    if !end {
+        match timeout_at(deadline, rest(&stream, &mut kept)).await {
+            Ok(Err(none)) if (200..300).contains(&answer.status) => return Err(none),
+            Ok(_) => {}
+            // It said that it took the event; how long it goes on talking is its own affair.
+            Err(_) => {
+                stream.reset(Broken::Stalled, Dispatched::Yes, "the answer did not end in time");
+            }
+        }
     }
-    AttemptResult::Answered { status: answer.status, fields: answer.fields, body: kept.freeze() }
+    let (status, fields) = (answer.status, answer.fields);
+    Ok(AttemptResult::Answered { status, fields, body: kept.freeze() })
 }
 
-async fn rest(stream: &Arc<Stream>, kept: &mut BytesMut) {
-    while let Chunk::Data(bytes) = stream.chunk().await {
-        let room = ANSWER_KEPT.saturating_sub(kept.len());
-        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+async fn rest(stream: &Arc<Stream>, kept: &mut BytesMut) -> Result<(), NoAnswer> {
+    loop {
+        match stream.chunk().await {
+            Chunk::Data(bytes) => {
+                let room = ANSWER_KEPT.saturating_sub(kept.len());
+                kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            Chunk::End(_) => return Ok(()),
+            Chunk::Broken(reset) => {
+                return Err(NoAnswer::new(Code::TargetBadResponse, reset.detail));
+            }
+            Chunk::Lost => {
+                let words = "the line to the agent broke before the answer was whole";
+                return Err(NoAnswer::new(Code::LinkLost, words));
+            }
+        }
+    }
+}
+
+/// What follows an attempt from the queue, however it has ended.
+pub(super) fn after(
+    settings: &Settings,
+    trial: Trial,
+    ending: Result<AttemptResult, NoAnswer>,
+) -> Conclusion {
+    match ending {
+        Ok(result) => after_answer(settings, trial, result),
+        Err(none) => after_no_answer(settings, trial, none),
     }
 }
 
 /// What follows an answer that counts as the outcome of an attempt from the queue.
-pub(super) fn after_answer(settings: &Settings, trial: Trial, result: AttemptResult) -> Conclusion {
+fn after_answer(settings: &Settings, trial: Trial, result: AttemptResult) -> Conclusion {
     let outcome = match &result {
         AttemptResult::Answered { status, fields, .. } => {
             Outcome::Answered { status: *status, retry_after: asked_for(fields) }

@@ -12,13 +12,13 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::super::attempt::Order;
-use super::super::outcome::{Conclusion, Trial, after_answer, after_no_answer, hear_out};
+use super::super::outcome::{Conclusion, Trial, after, hear_out};
 use super::super::{Dispatcher, Payload};
 use crate::clock::now_ms;
 use crate::delivery::breaker::Ended;
 use crate::endpoint::Endpoint;
 use crate::event::{Body, Head};
-use crate::store::records::{AttemptResult, Leased, Next, Settlement};
+use crate::store::records::{Leased, Next, Settlement};
 
 /// The document.
 #[derive(Serialize)]
@@ -84,17 +84,14 @@ impl Dispatcher {
             hold_until: Instant::now(),
         };
         let ending = match Arc::clone(&self).attempt(order).await {
-            Ok(answered) => Ok(hear_out(answered, deadline).await),
+            Ok(answered) => hear_out(answered, deadline).await,
             Err(none) => Err(none),
         };
         let (mut worked, mut together) = (None, None);
         for one in kept {
             let (number, spent_ms) = (one.attempts + 1, one.spent_ms);
             let trial = Trial { number, spent_ms, started, started_ms };
-            let mut conclusion = match &ending {
-                Ok(result) => after_answer(&endpoint.settings, trial, AttemptResult::clone(result)),
-                Err(none) => after_no_answer(&endpoint.settings, trial, none.clone()),
-            };
+            let mut conclusion = after(&endpoint.settings, trial, ending.clone());
             // What failed together is tried again together.
             if let Next::Retry { due_ms, .. } = &mut conclusion.next {
                 *due_ms = *together.get_or_insert(*due_ms);

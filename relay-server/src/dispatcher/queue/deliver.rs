@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::super::attempt::Order;
-use super::super::outcome::{Trial, after_answer, after_no_answer, hear_out};
+use super::super::outcome::{Trial, after, hear_out};
 use super::super::plan::Plan;
 use super::super::record::Record;
 use super::super::{Answered, Arrived, Caller, Dispatcher, NoAnswer, Payload, Reply};
@@ -90,12 +90,11 @@ impl Dispatcher {
                 if let Some((_, caller)) = caller {
                     let _ = caller.send(self.told(&endpoint, &leased, payload));
                 }
-                match ending {
-                    Ok(answered) => {
-                        after_answer(settings, trial, hear_out(answered, deadline).await)
-                    }
-                    Err(none) => after_no_answer(settings, trial, none),
-                }
+                let ending = match ending {
+                    Ok(answered) => hear_out(answered, deadline).await,
+                    Err(none) => Err(none),
+                };
+                after(settings, trial, ending)
             }
         };
         self.conclude(&endpoint, leased.lease, conclusion, failed);
