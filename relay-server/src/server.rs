@@ -24,6 +24,7 @@ use crate::ingress::{HeadBounds, Ingress, TrustedProxies};
 use crate::router::Router;
 use crate::session::Sessions;
 use crate::store::Store;
+use crate::store::records::Keep;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -229,6 +230,7 @@ async fn load(store: &Store) -> anyhow::Result<(Arc<Access>, Arc<Directory>)> {
         access.put(token);
     }
     for endpoint in store.endpoints().await? {
+        store.set_retention(endpoint.id, Keep::of(&endpoint.settings));
         directory.put(endpoint);
     }
     for old in store.old_keys().await? {

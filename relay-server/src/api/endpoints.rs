@@ -16,7 +16,7 @@ use crate::clock::now_ms;
 use crate::endpoint::{Endpoint, Key, Settings};
 use crate::problem::Code;
 use crate::store::StoreError;
-use crate::store::records::{NewEndpoint, Scope};
+use crate::store::records::{Keep, NewEndpoint, Scope};
 
 pub(super) use change::{pause, resume, rotate_key, set};
 
@@ -137,6 +137,7 @@ pub(super) async fn create(
     let (signing_secret, created_ms, set) = (new_signing_secret(), now_ms(), wanted.settings);
     let new = NewEndpoint { name, key, signing_secret, created_ms, set, settings };
     let endpoint = api.directory.put(api.store.create_endpoint(new).await?);
+    api.store.set_retention(endpoint.id, Keep::of(&endpoint.settings));
     api.dispatcher.watch(&endpoint);
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, "an endpoint was made");
     Ok((StatusCode::CREATED, axum::Json(show_endpoint(&api, &endpoint, true))))

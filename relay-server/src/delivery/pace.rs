@@ -69,6 +69,12 @@ impl Rate {
         Ok(Self { count, per, burst })
     }
 
+    /// When the one after so many goes, in milliseconds after the first.
+    #[must_use]
+    pub fn after(self, n: u64) -> u64 {
+        n.saturating_mul(self.per.ms()) / u64::from(self.count)
+    }
+
     /// How many may go at once when nobody has gone for a while.
     #[must_use]
     pub fn burst(self) -> u32 {

@@ -4,6 +4,7 @@
 //! promise is durable when it has returned, unless its name says that it is only noted.
 
 pub mod records;
+mod replays;
 mod seen;
 pub mod spool;
 mod sqlite;
@@ -16,9 +17,10 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::endpoint::{Endpoint, EndpointId};
 use records::{
-    Acceptance, Change, Due, NewEndpoint, OldKey, Promise, Receipt, Settlement, Standing, Token,
-    Want,
+    Acceptance, Change, Due, Keep, NewEndpoint, OldKey, Promise, Receipt, Settlement, Standing,
+    Token, Want,
 };
+pub use replays::REPLAY_STEP_MAX;
 pub use seen::Feed;
 use spool::Spool;
 use sqlite::{Answer, Op, Reader, Urgency, Writer};
@@ -226,12 +228,19 @@ impl Store {
         self.reader.read(sqlite::endpoints::old_keys).await
     }
 
+    /// Says what an endpoint keeps of what is over; until then, it keeps everything.
+    pub fn set_retention(&self, id: EndpointId, keep: Keep) {
+        self.writer.set_retention(id, Some(keep));
+    }
+
     /// Deletes an endpoint; its events go bit by bit.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is none.
     pub async fn delete_endpoint(&self, id: EndpointId) -> Result<(), StoreError> {
-        self.writer.write(move |db, books| sqlite::endpoints::delete(db, books, id)).await
+        self.writer.write(move |db, books| sqlite::endpoints::delete(db, books, id)).await?;
+        self.writer.set_retention(id, None);
+        Ok(())
     }
 
     /// Every token, revoked ones too.

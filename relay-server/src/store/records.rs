@@ -1,5 +1,6 @@
 //! What goes into the store and comes out of it: plain data, the same for every engine.
 
+mod replay;
 mod seen;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use crate::delivery::KeyHash;
 use crate::endpoint::{EndpointId, Key, Settings};
 use crate::event::Event;
 
+pub use replay::{ReplayOf, ReplayOrder, ReplayStep, Replayable, Replayed};
 pub use seen::{Backlog, Count, Delivery, EventFilter, Found, ReplayNote, Summary, Tried};
 
 /// An endpoint to be made.
@@ -155,7 +157,7 @@ pub struct Acceptance {
     /// What is worth knowing about it, in words.
     pub note: Option<String>,
     /// The event that it was made from, for an edited replay.
-    pub replay_of: Option<EventId>,
+    pub replay_of: Option<ReplayOf>,
 }
 
 /// How much may wait for an endpoint, over all its groups.
@@ -165,6 +167,26 @@ pub struct Room {
     pub events: u64,
     /// In body bytes.
     pub bytes: u64,
+}
+
+/// What an endpoint keeps of what is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// How long, in milliseconds.
+    pub age_ms: u64,
+    /// How many events.
+    pub events: Option<u64>,
+    /// How many bytes of bodies.
+    pub bytes: Option<u64>,
+}
+
+impl Keep {
+    /// What these settings say.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let age_ms = u64::try_from(settings.keep_for.as_millis()).unwrap_or(u64::MAX);
+        Self { age_ms, events: settings.keep_events, bytes: settings.keep_bytes }
+    }
 }
 
 /// By what an event is known to be a repeat.

@@ -13,7 +13,7 @@ use crate::clock::now_ms;
 use crate::endpoint::units::duration;
 use crate::endpoint::{Endpoint, Key};
 use crate::problem::Code;
-use crate::store::records::Change;
+use crate::store::records::{Change, Keep};
 
 /// How long a key that is rotated away still leads to its endpoint, if nobody says otherwise.
 const GRACE: Duration = Duration::from_secs(86_400);
@@ -91,6 +91,7 @@ pub(in crate::api) async fn rotate_key(
 /// Changes the endpoint in the store, then in memory, and has its queues looked at again.
 async fn apply(api: &Api, endpoint: &Endpoint, change: Change) -> Result<Arc<Endpoint>, Refused> {
     let changed = api.directory.put(api.store.change_endpoint(endpoint.id, change).await?);
+    api.store.set_retention(changed.id, Keep::of(&changed.settings));
     api.dispatcher.watch(&changed);
     Ok(changed)
 }

@@ -65,6 +65,16 @@ impl Tally {
     }
 }
 
+/// The events of an endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Total {
+    pub(super) n: i64,
+    /// Of the bodies that are kept.
+    pub(super) bytes: i64,
+    /// How many retention has taken away.
+    gone: i64,
+}
+
 /// The writer's books.
 #[derive(Debug)]
 pub(in super::super) struct Books {
@@ -75,6 +85,10 @@ pub(in super::super) struct Books {
     changes: HashMap<(EndpointId, Name, State), Tally>,
     /// What waits for each endpoint, over all its groups.
     waiting: HashMap<EndpointId, Tally>,
+    /// The events of each endpoint.
+    totals: HashMap<EndpointId, Total>,
+    /// Whose totals have changed in this transaction.
+    recounted: HashSet<EndpointId>,
     /// The queues in which something has become due in this transaction.
     due: HashSet<QueueOf>,
     /// The events that have come in this transaction, if somebody reads the feed.
@@ -93,8 +107,17 @@ impl Books {
         while let Some(row) = rows.next()? {
             waiting.entry(EndpointId(row.get(0)?)).or_default().add(row.get(1)?, row.get(2)?);
         }
-        let (seqs, changes, due) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Ok(Self { seqs, next_payload, changes, waiting, due, fresh: Vec::new(), wakes })
+        Ok(Self {
+            seqs: HashMap::new(),
+            next_payload,
+            changes: HashMap::new(),
+            waiting,
+            totals: totals(connection)?,
+            recounted: HashSet::new(),
+            due: HashSet::new(),
+            fresh: Vec::new(),
+            wakes,
+        })
     }
 
     /// The next sequence number of an endpoint; none for one that was deleted.
@@ -148,8 +171,44 @@ impl Books {
         self.due.insert((endpoint, group.clone()));
     }
 
-    /// An event has come.
-    pub(super) fn has_come(&mut self, endpoint: EndpointId, event: EventId) {
+    /// A delivery has gone for good.
+    pub(super) fn leaves(&mut self, endpoint: EndpointId, group: &Name, state: State, size: i64) {
+        self.count(endpoint, group, state, -1, -size);
+    }
+
+    /// The events of an endpoint.
+    pub(super) fn total(&self, endpoint: EndpointId) -> Total {
+        self.totals.get(&endpoint).copied().unwrap_or_default()
+    }
+
+    /// An event has gone for good, with so many bytes of its body.
+    pub(super) fn goes(&mut self, endpoint: EndpointId, bytes: i64) {
+        let total = self.totals.entry(endpoint).or_default();
+        (total.n, total.bytes, total.gone) = (total.n - 1, total.bytes - bytes, total.gone + 1);
+        self.recounted.insert(endpoint);
+    }
+
+    /// Forgets all of an endpoint that was deleted, after its last event.
+    pub(super) fn bury(
+        &mut self,
+        connection: &Connection,
+        endpoint: EndpointId,
+    ) -> rusqlite::Result<()> {
+        self.forget(endpoint);
+        self.totals.remove(&endpoint);
+        self.recounted.remove(&endpoint);
+        for table in ["totals", "counts", "dedup", "replays"] {
+            connection
+                .execute(&format!("DELETE FROM {table} WHERE endpoint = ?1"), [endpoint.0])?;
+        }
+        Ok(())
+    }
+
+    /// An event has come, with so many bytes of its body to be kept.
+    pub(super) fn has_come(&mut self, endpoint: EndpointId, event: EventId, bytes: i64) {
+        let total = self.totals.entry(endpoint).or_default();
+        (total.n, total.bytes) = (total.n + 1, total.bytes + bytes);
+        self.recounted.insert(endpoint);
         if self.wakes.feed.receiver_count() > 0 {
             self.fresh.push((endpoint, event));
         }
@@ -180,6 +239,12 @@ impl Books {
                 upsert.execute(params![endpoint.0, group, state, tally.n, tally.bytes])?;
             }
         }
+        let sql = "INSERT OR REPLACE INTO totals(endpoint, n, bytes, gone) VALUES(?1, ?2, ?3, ?4)";
+        let mut upsert = connection.prepare_cached(sql)?;
+        for endpoint in self.recounted.drain() {
+            let Total { n, bytes, gone } = self.totals.get(&endpoint).copied().unwrap_or_default();
+            upsert.execute(params![endpoint.0, n, bytes, gone])?;
+        }
         Ok(())
     }
 
@@ -203,6 +268,15 @@ impl Books {
             self.waiting.entry(endpoint).or_default().add(n, bytes);
         }
     }
+}
+
+fn totals(connection: &Connection) -> rusqlite::Result<HashMap<EndpointId, Total>> {
+    let mut select = connection.prepare("SELECT endpoint, n, bytes, gone FROM totals")?;
+    let all = select.query_map([], |row| {
+        let total = Total { n: row.get(1)?, bytes: row.get(2)?, gone: row.get(3)? };
+        Ok((EndpointId(row.get(0)?), total))
+    })?;
+    all.collect()
 }
 
 fn last_seq(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<Option<i64>> {

@@ -10,6 +10,7 @@ use super::super::records::{Acceptance, Dedup, NewDelivery, Receipt, Start};
 use super::super::spool::Spooled;
 use super::batch::{Answer, Fresh, Settled};
 use super::books::Books;
+use super::replay;
 use super::row::{DeliveryRow, Landing};
 use crate::delivery::State;
 use crate::endpoint::EndpointId;
@@ -80,7 +81,8 @@ fn insert(
     insert_payload(connection, books.next_payload, acceptance)?;
     insert_event(connection, acceptance, seq, books.next_payload)?;
     books.next_payload += 1;
-    books.has_come(endpoint, acceptance.event.head.id);
+    let kept = if kept(acceptance) == "none" { 0 } else { acceptance.event.body.len() };
+    books.has_come(endpoint, acceptance.event.head.id, i64::try_from(kept).unwrap_or(i64::MAX));
     if let Some(first) = first {
         insert_repeat(connection, books, acceptance, first)?;
         return Ok(Ok(Receipt::Repeat(first)));
@@ -100,6 +102,9 @@ fn insert(
         if row.due_ms.is_some() {
             books.is_due(endpoint, row.group);
         }
+    }
+    if let Some(of) = acceptance.replay_of {
+        replay::note(connection, of.replay, acceptance.deliveries.len() as u64)?;
     }
     Ok(verdict)
 }
@@ -127,6 +132,7 @@ fn begin<'a>(
     let head = &acceptance.event.head;
     let size = i64::try_from(acceptance.event.body.len()).unwrap_or(i64::MAX);
     let mut row = DeliveryRow::new(head.endpoint, head.id, &delivery.group, size);
+    row.replay = acceptance.replay_of.map_or(0, |of| of.replay);
     match (&delivery.start, settled) {
         (Start::Live(token), None) => {
             (row.state, row.lease) = (State::Live, Some(*token));
@@ -270,13 +276,8 @@ fn insert_event(
     seq: i64,
     payload: i64,
 ) -> rusqlite::Result<()> {
-    let Acceptance { event, keep_body, note, replay_of, .. } = acceptance;
+    let Acceptance { event, note, replay_of, .. } = acceptance;
     let head = &event.head;
-    let kept = match &event.body {
-        Body::Memory(_) if *keep_body => "row",
-        Body::Spooled(_) if *keep_body => "spool",
-        Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => "none",
-    };
     let mut insert = connection.prepare_cached(
         "INSERT INTO events(endpoint, id, seq, payload, method, path, remote, https, version, body_len, body_kept,
              note, replay_of)
@@ -293,9 +294,18 @@ fn insert_event(
         head.origin.https,
         head.origin.version,
         event.body.len() as i64,
-        kept,
+        kept(acceptance),
         note,
-        replay_of.as_ref().map(|id| &id.as_bytes()[..]),
+        replay_of.as_ref().map(|of| &of.event.as_bytes()[..]),
     ])?;
     Ok(())
+}
+
+/// Where the body is kept.
+fn kept(acceptance: &Acceptance) -> &'static str {
+    match &acceptance.event.body {
+        Body::Memory(_) if acceptance.keep_body => "row",
+        Body::Spooled(_) if acceptance.keep_body => "spool",
+        Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => "none",
+    }
 }

@@ -9,6 +9,8 @@ pub(super) mod list;
 mod open;
 mod ops;
 mod reader;
+pub(super) mod replay;
+mod retention;
 mod row;
 mod schema;
 mod settle;

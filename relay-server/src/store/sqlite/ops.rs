@@ -8,6 +8,7 @@ use super::super::StoreError;
 use super::super::records::{Acceptance, Due, Promise, Receipt, Settlement, Want};
 use super::batch::Answer;
 use super::books::Books;
+use super::retention::Keeps;
 
 /// Something to write.
 pub(in super::super) enum Op {
@@ -77,6 +78,9 @@ pub(super) struct Queue {
     pub(super) asleep: bool,
     pub(super) closed: bool,
     pub(super) failed: Option<String>,
+    /// What each endpoint keeps, and whether that has changed since it was looked at.
+    pub(super) keeps: Keeps,
+    pub(super) keeps_changed: bool,
 }
 
 /// What the door and the thread share.

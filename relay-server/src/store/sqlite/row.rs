@@ -39,6 +39,7 @@ pub(super) struct DeliveryRow<'a> {
     endpoint: EndpointId,
     event: EventId,
     pub(super) group: &'a Name,
+    pub(super) replay: u32,
     pub(super) state: State,
     pub(super) due_ms: Option<u64>,
     pub(super) spent_ms: u64,
@@ -59,6 +60,7 @@ impl<'a> DeliveryRow<'a> {
             endpoint,
             event,
             group,
+            replay: 0,
             state,
             due_ms,
             spent_ms: 0,
@@ -93,7 +95,7 @@ impl<'a> DeliveryRow<'a> {
         let mut insert = connection.prepare_cached(
             "INSERT INTO deliveries(endpoint, event, grp, replay, state, attempts, due_ms, lease, started_ms, took_ms,
                  status, code, detail, fields, body, size, spent_ms, okey, ckey)
-             VALUES(?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             VALUES(?1, ?2, ?3, ?19, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?;
         insert.execute(params![
             self.endpoint.0,
@@ -114,6 +116,7 @@ impl<'a> DeliveryRow<'a> {
             self.spent_ms as i64,
             self.okey.as_ref().map(|key| &key.0[..]),
             self.ckey.as_ref().map(|key| &key.0[..]),
+            self.replay,
         ])?;
         Ok(())
     }

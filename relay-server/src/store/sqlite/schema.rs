@@ -9,7 +9,8 @@
 use rusqlite::{Connection, Transaction};
 
 /// Each step takes the store from version `index` to `index + 1`.
-const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql"), include_str!("schema/v3.sql")];
 
 /// The schema version this program speaks.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -71,6 +72,9 @@ mod tests {
             .collect::<rusqlite::Result<_>>()
             .unwrap();
         assert_eq!(states, [("delivered".into(), 1, 2), ("live".into(), 1, 0)]);
+        let totals = "SELECT n, bytes, gone FROM totals WHERE endpoint = 1";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        assert_eq!(db.query_row(totals, [], read), Ok((2, 2, 0)));
         let body: Vec<u8> = db
             .query_row(
                 "SELECT body FROM payloads JOIN events ON payload = n WHERE seq = 1",

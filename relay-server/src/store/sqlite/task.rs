@@ -19,6 +19,7 @@ use super::batch::{Answer, Batch};
 use super::books::Books;
 use super::open::connect;
 use super::ops::{Op, Queue, Shared, Work};
+use super::retention::Retention;
 use super::{insert, lease, settle, unavailable};
 
 /// The most operations in one slice, so in one transaction that somebody waits for.
@@ -41,6 +42,7 @@ pub(super) struct Task {
     batch: Batch,
     spool: Arc<Spool>,
     written: Written,
+    retention: Retention,
     /// Since when a transaction is open.
     opened: Option<Instant>,
     _lock: File,
@@ -50,6 +52,8 @@ pub(super) struct Task {
 enum Turn {
     /// Write these, possibly none; commit if somebody waits.
     Slice(Vec<Op>, bool),
+    /// Take away a little of what nobody keeps any more.
+    Sweep,
     /// The store is closed and nothing waits.
     End,
 }
@@ -79,7 +83,19 @@ impl Task {
         lock: File,
     ) -> Self {
         let (batch, written, opened) = (Batch::default(), Written::default(), None);
-        Self { shared, connection, path, books, batch, spool, written, opened, _lock: lock }
+        let retention = Retention::new();
+        Self {
+            shared,
+            connection,
+            path,
+            books,
+            batch,
+            spool,
+            written,
+            retention,
+            opened,
+            _lock: lock,
+        }
     }
 
     /// Works until the store is closed.
@@ -87,6 +103,7 @@ impl Task {
         loop {
             let result = match self.next() {
                 Turn::Slice(ops, prompt) => self.slice(ops, prompt),
+                Turn::Sweep => self.sweep(),
                 Turn::End => return,
             };
             if let Err(error) = result
@@ -97,32 +114,43 @@ impl Task {
         }
     }
 
-    fn next(&self) -> Turn {
-        let mut queue = self.shared.lock();
+    fn next(&mut self) -> Turn {
+        let shared = Arc::clone(&self.shared);
+        let mut queue = shared.lock();
+        if self.opened.is_none() && !queue.closed && self.retention.is_overdue(Instant::now()) {
+            return Turn::Sweep;
+        }
         // Between two slices of an open transaction the thread rests, unless somebody waits or it falls behind.
         if self.opened.is_some() {
             let idle = |queue: &mut Queue| !queue.is_urgent() && queue.ops.len() < SLICE_MAX;
-            let woken = self.shared.wake.wait_timeout_while(queue, REST, idle);
+            let woken = shared.wake.wait_timeout_while(queue, REST, idle);
             queue = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         loop {
             if !queue.ops.is_empty() {
                 return queue.slice();
             }
-            let Some(due) = self.due() else {
-                if queue.closed {
-                    return Turn::End;
-                }
-                queue.asleep = true;
-                queue = self.shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let wait = due.saturating_duration_since(Instant::now());
-            if queue.closed || wait.is_zero() {
+            let now = Instant::now();
+            if std::mem::take(&mut queue.keeps_changed) {
+                self.retention.has_changed(now);
+            }
+            let due = self.due();
+            if queue.closed && due.is_none() {
+                return Turn::End;
+            }
+            if queue.closed || due.is_some_and(|due| due <= now) {
                 return Turn::Slice(Vec::new(), queue.closed);
             }
+            if self.opened.is_none() && self.retention.due <= now {
+                return Turn::Sweep;
+            }
+            let until = match self.opened {
+                Some(_) => due.unwrap_or(now),
+                None => due.unwrap_or(self.retention.due).min(self.retention.due),
+            };
+            let wait = until.saturating_duration_since(now).max(REST);
             queue.asleep = self.opened.is_none();
-            let woken = self.shared.wake.wait_timeout(queue, wait);
+            let woken = shared.wake.wait_timeout(queue, wait);
             queue = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -151,6 +179,21 @@ impl Task {
         self.carry_out(sorted)?;
         let old = self.opened.is_some_and(|opened| now >= opened + OPEN_MAX);
         if prompt || old { self.commit() } else { Ok(()) }
+    }
+
+    /// One step of retention, in a transaction of its own.
+    fn sweep(&mut self) -> rusqlite::Result<()> {
+        let keeps = || self.shared.lock().keeps.clone();
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let spooled = self.retention.step(&self.connection, &mut self.books, keeps)?;
+        self.books.keep(&self.connection)?;
+        self.connection.execute_batch("COMMIT")?;
+        for event in spooled {
+            if let Err(error) = self.spool.remove(event) {
+                tracing::warn!(%event, %error, "the body of an event that has gone stays behind");
+            }
+        }
+        Ok(())
     }
 
     /// Gives new events to the batch, and everything else to where it is carried out.
@@ -205,6 +248,7 @@ impl Task {
         self.opened = None;
         std::mem::take(&mut self.written).answer(&Ok(()));
         self.books.wake();
+        self.retention.has_changed(Instant::now());
         Ok(())
     }
 

@@ -9,13 +9,14 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::super::StoreError;
-use super::super::records::Settlement;
+use super::super::records::{Keep, Settlement};
 use super::super::spool::Spool;
 use super::batch::Answer;
 use super::books::{Books, Wakes};
 use super::lease;
 use super::ops::{Op, Queue, Shared, Urgency, Work};
 use super::task::Task;
+use crate::endpoint::EndpointId;
 
 /// The most operations that wait; beyond them the store cannot keep up.
 const QUEUE_MAX: usize = 16 * 1024;
@@ -62,6 +63,20 @@ impl Writer {
         match &self.shared.lock().failed {
             Some(why) => Err(StoreError::Unavailable(why.clone())),
             None => Ok(()),
+        }
+    }
+
+    pub(in super::super) fn set_retention(&self, endpoint: EndpointId, keep: Option<Keep>) {
+        let mut queue = self.shared.lock();
+        match keep {
+            Some(keep) => drop(queue.keeps.insert(endpoint, keep)),
+            None => drop(queue.keeps.remove(&endpoint)),
+        }
+        queue.keeps_changed = true;
+        let wake = std::mem::take(&mut queue.asleep);
+        drop(queue);
+        if wake {
+            self.shared.wake.notify_one();
         }
     }
 
