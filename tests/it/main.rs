@@ -12,6 +12,7 @@ mod hostile;
 mod limits;
 mod queue;
 mod recovery;
+mod store;
 mod streaming;
 mod tidy;
 mod tls;

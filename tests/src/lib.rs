@@ -6,6 +6,8 @@
 //! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
 //! - [`load`], [`fast_target`], [`cost`]: what the benchmarks are told with
 //! - [`ledger`]: what the store of a relay has written down
+//! - [`line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
+//! - [`shelf`]: a store by itself
 //! - [`journey`]: all of it put together · [`process`], [`folder`], [`wait`]: what the words are made of
 //!
 //! A word panics when the world is not as it says; the stories need no error handling of their own.
@@ -22,6 +24,7 @@ pub mod process;
 pub mod provider;
 pub mod raw;
 pub mod relay;
+pub mod shelf;
 pub mod target;
 pub mod tls;
 pub mod wait;
