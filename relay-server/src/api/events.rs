@@ -9,7 +9,9 @@ use std::sync::Arc;
 use axum::body::Body as HttpBody;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use relay_protocol::id::EventId;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -21,7 +23,7 @@ use crate::problem::Code;
 use crate::store::records::Scope;
 
 pub(super) use query::Query;
-pub(super) use shown::{Row, row};
+pub(super) use shown::{Row, replay, row};
 pub(super) use stream::{STREAMS_MAX, stream};
 
 /// How much of a spooled body is read at once, in bytes.
@@ -102,6 +104,21 @@ pub(super) async fn body(
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{id}\"")),
     ];
     Ok((headers, content).into_response())
+}
+
+/// The whole body of an event, into memory.
+pub(super) async fn whole_body(api: &Api, id: EventId) -> Result<Option<Bytes>, Refused> {
+    match api.store.body(id).await? {
+        Some((_, Body::Memory(bytes))) => Ok(Some(bytes)),
+        Some((_, Body::Absent(0))) => Ok(Some(Bytes::new())),
+        Some((_, Body::Spooled(file))) => {
+            let length = usize::try_from(file.len()).unwrap_or(usize::MAX);
+            let read = tokio::task::spawn_blocking(move || file.read(0, length)).await;
+            let read = read.map_err(std::io::Error::other).and_then(|read| read);
+            read.map(Some).map_err(|e| Refused::new(Code::StoreUnavailable, e.to_string()))
+        }
+        Some((_, Body::Absent(_))) | None => Ok(None),
+    }
 }
 
 /// The endpoint of an event, for somebody whose token covers it; for who does not see it, there is no such event.

@@ -6,6 +6,7 @@ mod endpoints;
 mod events;
 mod health;
 mod pieces;
+mod replays;
 mod time;
 mod tokens;
 
@@ -70,6 +71,11 @@ pub fn routes(api: Arc<Api>) -> Router {
         .route("/api/v1/events/stream", get(stream))
         .route("/api/v1/events/{id}", get(events::show))
         .route("/api/v1/events/{id}/body", get(events::body))
+        .route(
+            "/api/v1/events/{id}/replay",
+            post(replays::one).layer(axum::extract::DefaultBodyLimit::max(replays::BODY_MAX)),
+        )
+        .route("/api/v1/replays", get(replays::list).post(replays::many))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::revoke))
         .fallback(|| async { Refused::new(Code::NotFound, "there is nothing at this path") })

@@ -169,6 +169,14 @@ pub struct Room {
     pub bytes: u64,
 }
 
+impl Room {
+    /// What these settings say.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self { events: settings.queue_max_events, bytes: settings.queue_max_bytes }
+    }
+}
+
 /// What an endpoint keeps of what is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
