@@ -4,6 +4,7 @@ mod curl;
 mod export;
 mod har;
 mod list;
+mod replay;
 mod show;
 mod tail;
 
@@ -23,6 +24,10 @@ pub(super) enum Events {
     Show(show::Show),
     /// Watch events as they come
     Tail(tail::Tail),
+    /// Deliver an event once more, as it was or edited; or all that the filters say
+    Replay(replay::Replay),
+    /// List the replays: who had what delivered again
+    Replays,
     /// Write events out, with their bodies
     Export(export::Export),
 }
@@ -34,6 +39,8 @@ impl Events {
             Self::List(list) => list.run(&api, to.json).await,
             Self::Show(show) => show.run(&api, to.json).await,
             Self::Tail(tail) => tail.run(&api, to.json).await,
+            Self::Replay(replay) => replay.run(&api, to.json).await,
+            Self::Replays => replay::list(&api, to.json).await,
             Self::Export(export) => export.run(&api).await,
         }
     }
