@@ -10,7 +10,7 @@ use relay_protocol::id::Name;
 use relay_server::clock::now_ms;
 use relay_server::store::StoreError;
 use relay_server::store::records::{
-    Attempt, AttemptResult, Dedup, Lease, Next, Promise, Receipt, Room, Start,
+    Attempt, AttemptResult, Dedup, Lease, Next, Promise, Receipt, Room, Standing, Start,
 };
 use relay_tests::shelf::{ROOMY, Shelf, accepting, due, key, seq};
 use relay_tests::wait::soon;
@@ -68,8 +68,10 @@ async fn an_attempt_that_is_followed_by_another_stays_in_the_history() {
     let tried = shelf.store().event(id).await.unwrap().unwrap().deliveries.remove(0).tried;
     let told: Vec<_> = tried.iter().map(|tried| (tried.number, tried.status)).collect();
     assert_eq!(told, [(1, Some(501)), (2, Some(502)), (3, Some(503)), (4, Some(200))]);
-    let answer = shelf.store().outcome(shelf.endpoint, id).await.unwrap().unwrap();
-    assert_eq!((answer.status, &answer.body[..], answer.whole), (200, &b"answer"[..], true));
+    match shelf.store().standing(shelf.endpoint, id).await.unwrap() {
+        Standing::Answered { taken: true, status: 200, body, .. } => assert_eq!(body, "answer"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
