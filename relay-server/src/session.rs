@@ -2,6 +2,7 @@
 //!
 //! It drives the protocol over one WebSocket and does not know that deliveries are stored.
 
+mod subscription;
 mod upgrade;
 
 use std::pin::Pin;
@@ -13,7 +14,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use relay_client::wire::{Carrier, Ended, Event, drive};
 use relay_protocol::Line;
 use relay_protocol::frame::GoAway;
-use relay_protocol::hello::{Hello, Served, Subscription, Welcome};
+use relay_protocol::hello::{Hello, Served, Welcome};
 use relay_protocol::id::Name;
 use relay_protocol::line::Setup;
 use relay_protocol::reason::{Leaving, close};
@@ -23,13 +24,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Grant};
-use crate::backlog::{Backlog, Backlogs};
+use crate::backlog::Backlogs;
 use crate::clock::now_ms;
-use crate::delivery::KeyHash;
-use crate::endpoint::{Directory, Endpoint, EndpointId};
+use crate::endpoint::Directory;
 use crate::problem::{Code, Problem};
 use crate::router::{Presence, Router};
 use crate::store::records::Scope;
+
+pub use subscription::Subscribed;
 
 /// How long the upgrade may take after the 101 was sent.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,21 +42,6 @@ const EVENTS_MAX: usize = 16;
 
 /// What this program calls itself.
 pub const RELAY: &str = concat!("relay-server/", env!("CARGO_PKG_VERSION"));
-
-/// What a session serves.
-#[derive(Debug, Clone)]
-pub struct Subscribed {
-    /// The endpoint.
-    pub endpoint: EndpointId,
-    /// The group; for a tap, one of its own.
-    pub group: Name,
-    /// It only looks on.
-    pub tap: bool,
-    /// What waits in the queue is not sent to it, because there is more than it wants.
-    pub held: bool,
-    /// It wants nothing from the queue that is older than this.
-    pub skip_older_than: Option<Duration>,
-}
 
 /// One live line.
 #[derive(Debug)]
@@ -285,50 +272,6 @@ impl Host {
         Ok(())
     }
 
-    /// Looks at one thing that the agent wants, and says how far behind its group is.
-    async fn subscribe(
-        &self,
-        instance: &str,
-        wanted: &Subscription,
-    ) -> Result<(Subscribed, Served), (u16, String)> {
-        let endpoint = self.admit(&wanted.endpoint)?;
-        let groups = &endpoint.settings.groups;
-        if !wanted.tap && !groups.contains(&wanted.group) {
-            let all: Vec<&str> = groups.iter().map(Name::as_str).collect();
-            let (name, group) = (&endpoint.name, &wanted.group);
-            let words = format!("endpoint {name} has no group {group}; it has {}", all.join(", "));
-            return Err((close::UNKNOWN_ENDPOINT, words));
-        }
-        let (group, backlog) = if wanted.tap {
-            (tap_group(instance, &wanted.group), Backlog::default())
-        } else {
-            (wanted.group.clone(), self.sessions.backlogs.of(endpoint.id, &wanted.group).await)
-        };
-        let held = wanted.max_backlog.is_some_and(|most| backlog.count > most);
-        let told = Served {
-            endpoint: endpoint.name.clone(),
-            group: group.clone(),
-            url: self.sessions.urls.of(&endpoint.key),
-            backlog: backlog.count,
-            oldest_ms: backlog.oldest_ms,
-            held,
-        };
-        let skip_older_than = wanted.skip_older_than_ms.map(Duration::from_millis);
-        Ok((
-            Subscribed { endpoint: endpoint.id, group, tap: wanted.tap, held, skip_older_than },
-            told,
-        ))
-    }
-
-    fn admit(&self, name: &Name) -> Result<Arc<Endpoint>, (u16, String)> {
-        let not_allowed = || (close::NOT_ALLOWED, format!("the token is not for endpoint {name}"));
-        if !self.grant.allows(Scope::Listen, name) {
-            return Err(not_allowed());
-        }
-        let found = self.sessions.directory.by_name(name);
-        found.ok_or_else(|| (close::UNKNOWN_ENDPOINT, format!("there is no endpoint {name}")))
-    }
-
     fn welcome(&self, endpoints: Vec<Served>) -> Welcome {
         let setup = self.sessions.setup;
         Welcome {
@@ -383,12 +326,6 @@ impl Host {
             self.carrier.close(close::NOT_ALLOWED, "the token was revoked");
         }
     }
-}
-
-/// A group that nobody else is in: the lines of one agent share it, or it would see everything once for each of them.
-fn tap_group(instance: &str, group: &Name) -> Name {
-    let whose = KeyHash::of(format!("{group} {instance}").as_bytes());
-    format!("tap-{whose:?}").parse().expect("letters, digits and a hyphen")
 }
 
 /// Completes when a token expires; never for one that does not.

@@ -103,11 +103,8 @@ impl Ledger {
             last = self.states();
             last == states
         });
-        tokio::select! {
-            () = waited => {}
-            () = tokio::time::sleep(crate::wait::PATIENCE / 2) => {
-                panic!("wanted {states:?}, there is {:#?}", self.deliveries())
-            }
+        if tokio::time::timeout(crate::wait::PATIENCE / 2, waited).await.is_err() {
+            panic!("wanted {states:?}, there is {:#?}", self.deliveries());
         }
         self.adds_up();
     }
