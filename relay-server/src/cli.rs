@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use relay_server::access::new_token;
 use relay_server::config::{Problems, gather};
 use relay_server::store::records::Scope;
-use relay_server::store::{OpenError, Store};
+use relay_server::store::{OpenError, Store, upkeep};
 use relay_server::{Config, Server};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,6 +36,22 @@ enum Command {
     Serve(ServeArgs),
     /// Show it all in one process: a relay, an agent, a receiver, and a signed webhook sent through
     Demo(DemoArgs),
+    /// Copy the whole store into one file, also while the relay runs
+    Backup {
+        /// The file, which must not be there yet
+        file: PathBuf,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Make a store from a backup, where there is none
+    Restore {
+        /// The backup
+        file: PathBuf,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Look over the whole store and tell every damage; fails if there is any
+    Check(StoreArgs),
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +117,9 @@ impl Cli {
         match self.command {
             Command::Init(args) => runtime()?.block_on(init(args)),
             Command::AdminToken(args) => runtime()?.block_on(admin_token(args)),
+            Command::Backup { file, store } => Ok(upkeep::backup(&store.data, &file)?),
+            Command::Restore { file, store } => Ok(upkeep::restore(&file, &store.data)?),
+            Command::Check(args) => check(&args),
             Command::Serve(args) => {
                 crate::telemetry::init("info");
                 let config = args.config()?;
@@ -162,6 +181,18 @@ async fn init(args: StoreArgs) -> Result<(), Failure> {
 
 async fn admin_token(args: StoreArgs) -> Result<(), Failure> {
     print_admin_token(&Store::open(&args.data)?).await
+}
+
+fn check(args: &StoreArgs) -> Result<(), Failure> {
+    let report = upkeep::check(&args.data)?;
+    for damage in &report.damages {
+        println!("{damage}");
+    }
+    match report.damages.len() {
+        0 => println!("The store in {} is sound: {} events.", args.data.display(), report.events),
+        n => return Err(Failure::Failed(anyhow::anyhow!("{n} damages"))),
+    }
+    Ok(())
 }
 
 async fn print_admin_token(store: &Store) -> Result<(), Failure> {

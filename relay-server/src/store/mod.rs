@@ -8,6 +8,7 @@ mod replays;
 mod seen;
 pub mod spool;
 mod sqlite;
+pub mod upkeep;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use replays::REPLAY_STEP_MAX;
 pub use seen::Feed;
 use spool::Spool;
 use sqlite::{Answer, Op, Reader, Urgency, Writer};
+use upkeep::{BackupError, Report};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,9 @@
 //! The embedded engine: SQLite in WAL mode, one writer thread, a few readers.
 
+pub(super) mod backup;
 mod batch;
 mod books;
+pub(super) mod check;
 pub(super) mod endpoints;
 mod insert;
 mod lease;

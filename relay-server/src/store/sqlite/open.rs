@@ -10,7 +10,7 @@ use super::super::OpenError;
 use super::super::spool::Spool;
 use super::{Reader, Writer, schema};
 
-const DATABASE: &str = "relay.db";
+pub(super) const DATABASE: &str = "relay.db";
 const LOCK: &str = "relay.lock";
 
 /// How much of the database a connection keeps in memory, in KiB.

@@ -1,0 +1,159 @@
+//! Looks over a whole store and tells every damage it finds. Changes nothing.
+
+use std::path::Path;
+
+use relay_protocol::id::EventId;
+use rusqlite::{Connection, OpenFlags};
+
+use super::super::{OpenError, Report};
+use super::open::DATABASE;
+use super::schema;
+
+/// The most that is told of one kind of damage.
+const TOLD_MAX: usize = 20;
+
+/// What must not be there: what it is, and the rows that are it, each with what to call it.
+const DAMAGES: &[(&str, &str)] = &[
+    (
+        "an event without its payload",
+        "SELECT hex(id) FROM events LEFT JOIN payloads ON n = payload WHERE n IS NULL",
+    ),
+    (
+        "an event without a delivery",
+        "SELECT hex(id) FROM events e WHERE NOT EXISTS
+             (SELECT 1 FROM deliveries d WHERE d.endpoint = e.endpoint AND d.event = e.id)",
+    ),
+    (
+        "a delivery without its event",
+        "SELECT hex(event) FROM deliveries d WHERE NOT EXISTS
+             (SELECT 1 FROM events e WHERE e.endpoint = d.endpoint AND e.id = d.event)",
+    ),
+    (
+        "an attempt without its delivery",
+        "SELECT hex(event) FROM attempts a WHERE NOT EXISTS
+             (SELECT 1 FROM deliveries d WHERE d.endpoint = a.endpoint AND d.event = a.event AND d.grp = a.grp
+                  AND d.replay = a.replay)",
+    ),
+    (
+        "a payload without its event",
+        "SELECT n FROM payloads WHERE n NOT IN (SELECT payload FROM events)",
+    ),
+    (
+        "a body of another length than it had",
+        "SELECT hex(id) FROM events JOIN payloads ON n = payload WHERE body_kept = 'row'
+             AND coalesce(length(body), 0) <> body_len",
+    ),
+    (
+        "a delivery that waits for nothing",
+        "SELECT hex(event) || ' ' || grp FROM deliveries WHERE state IN ('pending', 'delivering') AND due_ms IS NULL
+             AND okey IS NULL",
+    ),
+    (
+        "a delivery that is over and still due",
+        "SELECT hex(event) || ' ' || grp FROM deliveries WHERE state NOT IN ('live', 'pending', 'delivering')
+             AND due_ms IS NOT NULL",
+    ),
+    (
+        "a count that is wrong (endpoint, group, state, counted, there)",
+        "SELECT endpoint || ' ' || grp || ' ' || state || ' ' || sum(n) || ' ' || sum(there) FROM
+             (SELECT endpoint, grp, state, n, 0 there FROM counts UNION ALL
+              SELECT endpoint, grp, state, 0, count(*) FROM deliveries GROUP BY endpoint, grp, state)
+         WHERE endpoint IN (SELECT id FROM endpoints) GROUP BY endpoint, grp, state HAVING sum(n) <> sum(there)",
+    ),
+    (
+        "a total that is wrong (endpoint, counted, there)",
+        "SELECT endpoint || ' ' || sum(n) || ' ' || sum(there) FROM
+             (SELECT endpoint, n, 0 there FROM totals UNION ALL
+              SELECT endpoint, 0, count(*) FROM events GROUP BY endpoint)
+         GROUP BY endpoint HAVING sum(n) <> sum(there)",
+    ),
+    (
+        "sequence numbers that retention does not explain (endpoint, last, events, taken by retention)",
+        "SELECT id || ' ' || last_seq || ' ' || there || ' ' || gone FROM
+             (SELECT endpoints.id, last_seq, coalesce(gone, 0) gone,
+                  (SELECT count(*) FROM events WHERE events.endpoint = endpoints.id) there
+              FROM endpoints LEFT JOIN totals ON totals.endpoint = endpoints.id)
+         WHERE last_seq <> there + gone",
+    ),
+    (
+        "a sequence number that is there twice (endpoint, number)",
+        "SELECT endpoint || ' ' || seq FROM events GROUP BY endpoint, seq HAVING count(*) > 1",
+    ),
+];
+
+/// Checks the store in a directory; the relay may run.
+pub(in super::super) fn check(data: &Path) -> Result<Report, OpenError> {
+    let shown = data.display().to_string();
+    let database = data.join(DATABASE);
+    if !database.exists() {
+        return Err(OpenError::Missing(shown));
+    }
+    let look = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&database, flags)?;
+        let version = schema::version(&connection)?;
+        // One snapshot for all of it, so that what changes meanwhile is no damage.
+        let snapshot = connection.unchecked_transaction()?;
+        let mut report = Report { damages: pages(&snapshot)?, ..Report::default() };
+        if version != schema::VERSION {
+            let why =
+                format!("schema version {version}; this relay-server checks {}", schema::VERSION);
+            report.damages.push(why);
+            return Ok(report);
+        }
+        report.events = snapshot.query_row("SELECT count(*) FROM events", [], |row| row.get(0))?;
+        for (what, sql) in DAMAGES {
+            report.damages.extend(rows(&snapshot, what, sql)?);
+        }
+        report.damages.extend(spool(&snapshot, &data.join("spool"))?);
+        Ok(report)
+    };
+    look().map_err(|e: rusqlite::Error| OpenError::Broken(shown, e.to_string()))
+}
+
+/// What the engine itself finds.
+fn pages(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for pragma in ["PRAGMA integrity_check(20)", "PRAGMA foreign_key_check"] {
+        let mut select = connection.prepare(pragma)?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let text: String = row.get(0)?;
+            if text != "ok" {
+                found.push(format!("the database: {text}"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn rows(connection: &Connection, what: &str, sql: &str) -> rusqlite::Result<Vec<String>> {
+    let sql = format!(
+        "SELECT CAST(x AS TEXT) FROM (SELECT 0 x WHERE 0 UNION ALL {sql}) LIMIT {TOLD_MAX}"
+    );
+    let mut select = connection.prepare(&sql)?;
+    let told = select.query_map([], |row| Ok(format!("{what}: {}", row.get::<_, String>(0)?)))?;
+    told.collect()
+}
+
+/// Files of bodies that are not there, or not as long as they were.
+fn spool(connection: &Connection, folder: &Path) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT id, body_len FROM events WHERE body_kept = 'spool'";
+    let mut select = connection.prepare(sql)?;
+    let mut rows = select.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()?
+        && found.len() < TOLD_MAX
+    {
+        let (event, length): (_, i64) = (EventId::from_bytes(row.get(0)?), row.get(1)?);
+        match std::fs::metadata(folder.join(event.to_string())) {
+            Ok(file) if file.len() == length.unsigned_abs() => {}
+            Ok(file) => {
+                let there = file.len();
+                found.push(format!("the body of {event}: {there} bytes of {length} are there"));
+            }
+            Err(error) => found.push(format!("the body of {event}: {error}")),
+        }
+    }
+    Ok(found)
+}
