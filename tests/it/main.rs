@@ -18,6 +18,7 @@ mod streaming;
 mod tidy;
 mod tls;
 mod tokens;
+mod upkeep;
 mod wire_abuse;
 mod wire_idle;
 mod wire_streams;

@@ -208,7 +208,9 @@ pub fn accepting(event: Event, start: Start) -> Acceptance {
     }
 }
 
-fn settlement(lease: Lease, number: u32, status: u16, next: Next) -> Settlement {
+/// How an attempt ended that was answered with this status.
+#[must_use]
+pub fn settlement(lease: Lease, number: u32, status: u16, next: Next) -> Settlement {
     let (fields, body) = (Fields::default(), Bytes::from_static(b"answer"));
     let result = AttemptResult::Answered { status, fields, body };
     let attempt = Some(Attempt { number, started_ms: now_ms(), took_ms: 0, result });

@@ -10,6 +10,7 @@ use relay_tests::raw::Written;
 use relay_tests::target::Target;
 use relay_tests::wait::until;
 use relay_tests::wire::{ByHand, hello};
+use serde_json::json;
 
 use super::{Waiting, bodies, seen_as, taken};
 
@@ -158,22 +159,14 @@ async fn a_tap_that_is_stuck_does_not_slow_main() {
 
 #[tokio::test]
 async fn a_replay_says_that_it_is_one() {
-    let mut story = Waiting::with(&[ACK]).await;
+    let story = Waiting::with(&[ACK]).await;
     let target = Target::echo().await;
-    let agent = story.agent(&target).await;
+    let _agent = story.agent(&target).await;
     let id = story.take("x").await;
     let ledger = story.ledger();
     ledger.reads(&["delivered"]).await;
-    agent.stop().await;
-    story.relay.stop().await;
-    ledger.change(
-        "INSERT INTO deliveries(endpoint, event, grp, replay, state, attempts, due_ms, size)
-             SELECT endpoint, event, grp, 1, 'pending', 0, 1, size FROM deliveries;
-         INSERT OR REPLACE INTO counts
-             SELECT endpoint, grp, 'pending', n, bytes FROM counts WHERE state = 'delivered';",
-    );
-    story.relay.resume().await;
-    let _agent = story.agent(&target).await;
+    let path = format!("/events/{id}/replay");
+    story.relay.api().post(&path, &json!({})).await.unwrap();
     let seen = target.has_seen(2).await;
     assert_eq!([seen_as(&seen[0]), seen_as(&seen[1])], [(id.clone(), 1), (id, 1)]);
     let replay = |n: usize| seen[n].field("webhook-relay-replay");

@@ -6,6 +6,7 @@ use std::time::Instant;
 use relay_tests::raw::Written;
 use relay_tests::target::Target;
 use relay_tests::wait::{soon, until};
+use serde_json::json;
 
 use super::Waiting;
 use crate::errors::assert_problem;
@@ -87,23 +88,18 @@ async fn a_paused_endpoint_takes_in_and_gives_out_nothing() {
         (vec![("order", "endpoint")], None),
         (vec![("fallback", "fail")], Some("agent_offline")),
     ] {
-        let mut story = Waiting::with(&settings).await;
+        let story = Waiting::with(&settings).await;
         let ledger = story.ledger();
-        story.relay.stop().await;
-        ledger.change("UPDATE endpoints SET paused_ms = 1");
-        story.relay.resume().await;
+        let api = story.relay.api();
+        api.post("/endpoints/story/pause", &json!({})).await.unwrap();
         let target = Target::echo().await;
-        let agent = story.agent(&target).await;
+        let _agent = story.agent(&target).await;
         match answer {
             Some(code) => assert_problem(&story.post("x").await, code, 503, "no"),
             None => drop(story.take("x").await),
         }
-        agent.stop().await;
-        story.relay.stop().await;
-        ledger.change("UPDATE endpoints SET paused_ms = NULL");
         assert!(target.seen().is_empty(), "nothing while it was paused");
-        story.relay.resume().await;
-        let _agent = story.agent(&target).await;
+        api.post("/endpoints/story/resume", &json!({})).await.unwrap();
         if answer.is_none() {
             target.has_seen(1).await;
             ledger.reads(&["delivered"]).await;
