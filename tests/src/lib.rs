@@ -3,6 +3,7 @@
 //! - [`relay`]: a relay in this process or as the real program · [`agent`]: an agent likewise · [`wire`]: an agent by
 //!   hand, frame by frame
 //! - [`provider`]: who sends webhooks · [`target`]: who gets them · [`raw`]: what both of them really say
+//! - [`tamper`]: the disk below a relay, slow or failing
 //! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
 //! - [`load`], [`fast_target`], [`cost`]: what the benchmarks are told with
 //! - [`ledger`]: what the store of a relay has written down
@@ -25,6 +26,7 @@ pub mod provider;
 pub mod raw;
 pub mod relay;
 pub mod shelf;
+pub mod tamper;
 pub mod target;
 pub mod tls;
 pub mod wait;

@@ -5,6 +5,7 @@ mod batch;
 mod bounds;
 mod breaker;
 mod dedup;
+mod durable;
 mod fallback;
 mod groups;
 mod order;
