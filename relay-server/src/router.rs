@@ -46,6 +46,8 @@ impl Seat {
 pub struct Serves {
     /// Nothing that is older than this.
     pub skip_older_than: Option<Duration>,
+    /// No more than so many at once, in what live events leave.
+    pub room: usize,
 }
 
 /// The sessions that share the work of one group.
@@ -147,13 +149,17 @@ impl Router {
     pub fn serves(&self, endpoint: EndpointId, group: &Name) -> Option<Serves> {
         let place = self.places.get(&endpoint)?;
         let seats = place.groups.get(group)?.seats.iter().map(|seat| (seat, seat.served()));
-        let taking: Vec<_> = seats
+        let taking = seats
             .filter(|(seat, served)| !served.held && seat.session.carrier.is_taking())
-            .map(|(_, served)| served.skip_older_than)
-            .collect();
+            .map(|(seat, served)| Serves {
+                skip_older_than: served.skip_older_than,
+                room: seat.session.carrier.room(),
+            });
         // As much as any of them wants: what one agent would skip, another may want.
-        let longest = taking.iter().copied().reduce(|a, b| Some(a?.max(b?)))?;
-        Some(Serves { skip_older_than: longest })
+        taking.reduce(|a, b| Serves {
+            skip_older_than: a.skip_older_than.zip(b.skip_older_than).map(|(a, b)| a.max(b)),
+            room: a.room + b.room,
+        })
     }
 
     /// The groups of everybody who only looks on at this endpoint.

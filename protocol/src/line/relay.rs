@@ -60,8 +60,16 @@ impl Line {
     /// Whether [`open`](Self::open) would find a place.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        let full = self.streams.len() >= self.setup.max_streams as usize;
-        self.stage == Stage::Live && !self.is_leaving() && !full
+        self.room() > 0
+    }
+
+    /// How many more [`open`](Self::open) would find a place.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        if self.stage != Stage::Live || self.is_leaving() {
+            return 0;
+        }
+        (self.setup.max_streams as usize).saturating_sub(self.streams.len())
     }
 
     /// Opens a stream; as much of `body` as fits rides along and is gone from it.

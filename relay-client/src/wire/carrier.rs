@@ -224,8 +224,14 @@ impl Carrier {
     /// Whether [`open`](Self::open) would find a place.
     #[must_use]
     pub fn has_room(&self) -> bool {
+        self.room() > 0
+    }
+
+    /// How many more streams may be opened.
+    #[must_use]
+    pub fn room(&self) -> usize {
         let shared = self.lock();
-        !shared.lost && shared.closing.is_none() && shared.line.has_room()
+        if shared.lost || shared.closing.is_some() { 0 } else { shared.line.room() }
     }
 
     /// How many streams are under way.

@@ -1,6 +1,7 @@
 //! Events that are durable before anything is done with them: the relay's own word, order, and repeats.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use relay_protocol::id::{EventId, Name};
@@ -17,6 +18,7 @@ use crate::clock::steady_ms;
 use crate::endpoint::settings::{Capture, Fallback, Reply as ReplyMode};
 use crate::event::{Body, Event};
 use crate::problem::Code;
+use crate::router::Route;
 use crate::store::StoreError;
 use crate::store::records::{Acceptance, Lease, Receipt, Standing, Start};
 
@@ -73,7 +75,7 @@ impl Dispatcher {
         if let Receipt::Repeat(first) = self.accept(&arrived, &plan, None).await? {
             return self.repeated(&arrived, first).await;
         }
-        let reply_by = arrived.since + arrived.endpoint.settings.reply_timeout;
+        let reply_by = arrived.since + self.patience(&arrived);
         let told = match timeout_at(reply_by, &mut told).await {
             Ok(told) => told.ok(),
             // Whoever takes it off the list answers for it: here, or the queue, which is about to.
@@ -81,6 +83,19 @@ impl Dispatcher {
             Err(_) => told.await.ok(),
         };
         told.unwrap_or_else(|| Ok(Reply::taken(&arrived)))
+    }
+
+    /// How long a caller waits for the queue: not at all, if nothing goes out of it at the moment.
+    fn patience(&self, arrived: &Arrived) -> Duration {
+        let settings = &arrived.endpoint.settings;
+        if self.is_shut(arrived.endpoint.id) {
+            return Duration::ZERO;
+        }
+        match self.router.route(arrived.endpoint.id, &Name::main(), &[], true) {
+            Route::To(..) | Route::Full => settings.reply_timeout,
+            Route::Away => settings.hold.min(settings.reply_timeout),
+            Route::Nobody => Duration::ZERO,
+        }
     }
 
     async fn accept(

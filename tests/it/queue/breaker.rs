@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use relay_tests::agent::Agent;
 use relay_tests::raw::Written;
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
-use relay_tests::wait::until;
+use relay_tests::wait::{slow, until};
+use serde_json::json;
 
 use super::Waiting;
 
@@ -51,6 +53,47 @@ async fn it_opens_after_twenty_failures_and_a_live_success_closes_it() {
     let process = story.relay.process();
     until("it says that it works again", async || process.said().contains("works again")).await;
     ledger.all(41, "delivered").await;
+}
+
+/// A relay whose endpoint has just paused itself, with a target that works by now.
+async fn shut() -> (Waiting, Target, Agent) {
+    let mut story = Waiting::on(Relay::program(&[]).await, &QUEUED).await;
+    for n in 0..40 {
+        story.take(format!("{n}")).await;
+    }
+    let (target, works) = mendable().await;
+    let agent = story.agent(&target).await;
+    let process = story.relay.process();
+    until("it has paused itself", async || process.said().contains("has paused itself")).await;
+    works.store(true, Ordering::SeqCst);
+    (story, target, agent)
+}
+
+#[tokio::test]
+async fn who_resumes_it_or_switches_it_off_has_it_go_on() {
+    let (story, _target, _agent) = shut().await;
+    story.relay.api().post("/endpoints/story/resume", &json!({})).await.unwrap();
+    until("it goes on", async || delivered(&story) >= 30).await;
+    let (story, _target, _agent) = shut().await;
+    let off = json!({"settings": {"breaker": "off"}});
+    story.relay.api().patch("/endpoints/story", &off).await.unwrap();
+    until("it goes on", async || delivered(&story) >= 30).await;
+}
+
+#[tokio::test]
+async fn a_probe_closes_it() {
+    if !slow("the first probe is made after half a minute") {
+        return;
+    }
+    let (story, ..) = &shut().await;
+    let started = std::time::Instant::now();
+    until("the probe is near", async || started.elapsed().as_secs() >= 25).await;
+    assert!(delivered(story) < 30, "nothing goes before it");
+    until("the probe closes it", async || delivered(story) >= 30).await;
+}
+
+fn delivered(story: &Waiting) -> usize {
+    story.ledger().states().iter().filter(|state| *state == "delivered").count()
 }
 
 #[tokio::test]

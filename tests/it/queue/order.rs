@@ -230,6 +230,19 @@ async fn who_waits_too_long_for_its_turn_is_told_that_it_was_taken() {
 }
 
 #[tokio::test]
+async fn without_an_agent_nobody_waits_for_longer_than_the_hold() {
+    let settings = [IN_ORDER, ("hold", "0ms"), ("reply_timeout", "25s")];
+    let story = Waiting::with(&settings).await;
+    let started = std::time::Instant::now();
+    story.take("x").await;
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    let target = Target::echo().await;
+    let _agent = story.agent(&target).await;
+    target.has_seen(1).await;
+    story.ledger().reads(&["delivered"]).await;
+}
+
+#[tokio::test]
 async fn an_answer_that_counts_as_none_is_not_passed_on_in_turn_either() {
     let answered = std::sync::atomic::AtomicBool::new(false);
     let target = Target::scripted(move |_| {

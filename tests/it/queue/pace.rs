@@ -89,17 +89,20 @@ async fn a_paused_endpoint_takes_in_and_gives_out_nothing() {
         (vec![("fallback", "fail")], Some("agent_offline")),
     ] {
         let story = Waiting::with(&settings).await;
-        let ledger = story.ledger();
-        let api = story.relay.api();
-        api.post("/endpoints/story/pause", &json!({})).await.unwrap();
         let target = Target::echo().await;
         let _agent = story.agent(&target).await;
+        let say = async |word: &str| {
+            let path = format!("/endpoints/story/{word}");
+            story.relay.api().post(&path, &json!({})).await.unwrap();
+        };
+        say("pause").await;
         match answer {
             Some(code) => assert_problem(&story.post("x").await, code, 503, "no"),
             None => drop(story.take("x").await),
         }
-        assert!(target.seen().is_empty(), "nothing while it was paused");
-        api.post("/endpoints/story/resume", &json!({})).await.unwrap();
+        let ledger = story.ledger();
+        assert!(target.seen().is_empty() && ledger.states().iter().all(|s| s == "pending"));
+        say("resume").await;
         if answer.is_none() {
             target.has_seen(1).await;
             ledger.reads(&["delivered"]).await;

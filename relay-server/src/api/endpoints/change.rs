@@ -58,6 +58,8 @@ pub(in crate::api) async fn resume(
 ) -> Result<axum::Json<Shown>, Refused> {
     let endpoint = administered(&api, &who, &name)?;
     let changed = apply(&api, &endpoint, Change::Resume).await?;
+    // Whoever resumes it wants it to go on, also if it has paused itself.
+    api.dispatcher.reopen(&changed);
     tracing::info!(endpoint = %changed.name, by = who.0.token, "an endpoint was resumed");
     Ok(axum::Json(show_endpoint(&api, &changed, true)))
 }

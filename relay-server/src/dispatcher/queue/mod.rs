@@ -106,6 +106,20 @@ impl Dispatcher {
         endpoint.settings.groups.iter().filter_map(of).collect()
     }
 
+    /// Whether the queue of `main` has paused itself.
+    pub(super) fn is_shut(&self, endpoint: EndpointId) -> bool {
+        let queue = self.queues.running.get(&(endpoint, Name::main()));
+        self.queues.open.load(Ordering::Relaxed) > 0
+            && queue.is_some_and(|queue| queue.shut_until().is_some())
+    }
+
+    /// Has every queue of an endpoint that has paused itself go on, as somebody wants it.
+    pub fn reopen(&self, endpoint: &Endpoint) {
+        for group in &endpoint.settings.groups {
+            self.report(endpoint, group, Ended::Worked);
+        }
+    }
+
     /// A live attempt has ended: one that worked shows that the target works again.
     pub(super) fn report_live(&self, endpoint: &Endpoint, worked: bool) {
         if worked && self.queues.open.load(Ordering::Relaxed) > 0 {

@@ -24,6 +24,9 @@ const LEASES_MAX: usize = 64;
 /// When to look again after the store did not answer.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
+/// When to look again for an agent with room: streams end without telling, unless they are this queue's own.
+const ROOM_RETRY: Duration = Duration::from_millis(500);
+
 /// The longest sleep: a net below the wake-ups, and what a clock that was set back can cost.
 const SLEEP_MAX: Duration = Duration::from_secs(300);
 
@@ -79,7 +82,14 @@ impl Dispatcher {
         if endpoint.paused_ms.is_some() || free == 0 {
             return NO_END;
         }
+        if !settings.breaker && queue.is_open() {
+            self.reopen(endpoint);
+        }
         let Some(serves) = self.router.serves(endpoint.id, group) else { return NO_END };
+        let free = free.min(serves.room);
+        if free == 0 {
+            return Then::Sleep(ROOM_RETRY);
+        }
         if let Some(until_ms) = queue.shut_until() {
             return until(until_ms);
         }
