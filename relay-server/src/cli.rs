@@ -212,15 +212,16 @@ async fn serve(config: Config) -> Result<(), Failure> {
         },
     };
     let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    // Before anybody is told that it is ready: who stops it right then stops it in order.
+    tokio::spawn(signals(stop.clone(), hurry.clone())?);
     announce(&server, &data)?;
-    tokio::spawn(signals(stop.clone(), hurry.clone()));
     server.run(stop, hurry).await?;
     Ok(())
 }
 
 async fn demo(args: DemoArgs) -> Result<(), Failure> {
     let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
-    tokio::spawn(signals(stop.clone(), hurry.clone()));
+    tokio::spawn(signals(stop.clone(), hurry.clone())?);
     Ok(crate::demo::run(args, stop, hurry).await?)
 }
 
@@ -258,18 +259,20 @@ fn announce(server: &Server, data: &std::path::Path) -> std::io::Result<()> {
     out.flush()
 }
 
-/// The first SIGTERM or SIGINT stops in order, the second at once.
-async fn signals(stop: CancellationToken, hurry: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return tracing::error!("signals cannot be heard");
-    };
-    for token in [stop, hurry] {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+/// The first SIGTERM or SIGINT stops in order, the second at once. They are heard as soon as this has returned.
+fn signals(
+    stop: CancellationToken,
+    hurry: CancellationToken,
+) -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        for token in [stop, hurry] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            token.cancel();
         }
-        token.cancel();
-    }
+    })
 }
