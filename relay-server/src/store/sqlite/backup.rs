@@ -129,6 +129,7 @@ pub(in super::super) fn restore(file: &Path, data: &Path) -> Result<(), BackupEr
                 }
             }
             spooled.keep()?;
+            spooled.belongs_to_a_row();
         }
         copy.execute_batch("DROP TABLE backup_bodies; VACUUM;")?;
         Ok(())
