@@ -3,6 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -12,6 +13,11 @@ use super::{Reader, Writer, schema};
 
 pub(super) const DATABASE: &str = "relay.db";
 const LOCK: &str = "relay.lock";
+
+/// How long the lock is waited for: a process that is just being started by this one holds a copy of it for a moment, and
+/// one that is just ending for another.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_AGAIN: Duration = Duration::from_millis(10);
 
 /// How much of the database a connection keeps in memory, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -107,10 +113,16 @@ fn lock(data: &Path) -> Result<File, OpenError> {
     let broken = |e: std::io::Error| OpenError::Broken(show(data), e.to_string());
     let file = File::options().create(true).truncate(false).write(true).open(data.join(LOCK));
     let file = file.map_err(broken)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(show(data))),
-        Err(TryLockError::Error(error)) => Err(broken(error)),
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_AGAIN);
+            }
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(show(data))),
+            Err(TryLockError::Error(error)) => return Err(broken(error)),
+        }
     }
 }
 
