@@ -16,7 +16,7 @@ use crate::endpoint::EndpointId;
 const STEP_MAX: usize = 200;
 
 /// How long one step may take before it ends, so how long a commit waits for it, without the sync of either.
-const STEP_TIME: Duration = Duration::from_millis(8);
+const STEP_TIME: Duration = Duration::from_millis(4);
 
 /// After a step the writer is left alone so many times as long as the step took.
 const REST_FACTOR: u32 = 3;
