@@ -124,7 +124,7 @@ impl Router {
         };
         let mut best: Option<(&Seat, usize)> = None;
         for seat in
-            group.seats.iter().filter(untried).filter(|seat| seat.session.carrier.has_room())
+            group.seats.iter().filter(untried).filter(|seat| seat.session.carrier.room() > 0)
         {
             let load = seat.session.carrier.stream_count();
             let better = best.is_none_or(|(other, least)| {

@@ -221,12 +221,6 @@ impl Carrier {
         shared.wake_driver();
     }
 
-    /// Whether [`open`](Self::open) would find a place.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.room() > 0
-    }
-
     /// How many more streams may be opened.
     #[must_use]
     pub fn room(&self) -> usize {
