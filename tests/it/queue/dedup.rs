@@ -123,6 +123,24 @@ async fn of_two_at_the_same_moment_one_is_delivered_and_both_get_its_answer() {
 }
 
 #[tokio::test]
+async fn of_two_at_the_same_moment_both_are_told_that_it_was_taken_when_it_takes_too_long() {
+    let settings = [BY_KEY, ("reply_timeout", "1s")];
+    let journey = Journey::with(Target::by_hand().await, &[], &settings).await;
+    let ask = || {
+        let mut provider = journey.through();
+        let request = provider.request("POST", "/").field("X-Key", "a").body("x");
+        tokio::spawn(async move { provider.send("POST", &request).await })
+    };
+    let first = ask();
+    let (_, mut asked) = journey.target.asked().await;
+    let second = ask();
+    let [first, second] = [first.await.unwrap(), second.await.unwrap()];
+    assert_eq!(taken(&first), taken(&second));
+    asked.send(Written::answer(204).bytes()).await;
+    Ledger::of(&journey.relay).reads(&["delivered", "duplicate"]).await;
+}
+
+#[tokio::test]
 async fn nothing_is_promised_to_a_repeat_while_nothing_was_promised_to_the_first() {
     let story = Waiting::with(&[BY_KEY, FAIL]).await;
     let (mut line, _) =

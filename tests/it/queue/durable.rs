@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use relay_client::notice::Notice;
 use relay_protocol::reason::Dispatched;
 use relay_tests::raw::Written;
 use relay_tests::relay::Relay;
@@ -9,7 +10,7 @@ use relay_tests::tamper::{Tampered, possible};
 use relay_tests::target::Target;
 use relay_tests::wait::{soon, until};
 
-use super::{Waiting, bodies, taken};
+use super::{Waiting, bodies, seen_as, taken};
 use crate::errors::assert_problem;
 
 const ACK: (&str, &str) = ("reply", "ack");
@@ -184,6 +185,32 @@ async fn what_was_promised_by_any_way_survives_a_kill_right_after_the_answer() {
         .await;
         ledger.adds_up();
     }
+}
+
+#[tokio::test]
+async fn a_target_that_is_slow_over_a_kill_of_the_relay_is_asked_once() {
+    let settings = [("reply_timeout", "200ms")];
+    let mut story = Waiting::on(Relay::program(&[]).await, &settings).await;
+    let target = Target::by_hand().await;
+    let mut agent = story.agent(&target).await;
+    let asking = {
+        let mut provider = story.relay.provider(&story.endpoint);
+        tokio::spawn(async move { provider.post("/", "x").await })
+    };
+    let (asked, mut connection) = target.asked().await;
+    let id = taken(&asking.await.unwrap());
+    story.relay.process().kill().await;
+    story.relay.resume_program().await;
+    agent.notice(|notice| matches!(notice, Notice::Reconnected)).await;
+    let ledger = story.ledger();
+    ledger.reads(&["delivering"]).await;
+    connection.send(Written::answer(200).body("late").bytes()).await;
+    ledger.reads(&["delivered"]).await;
+    assert_eq!(seen_as(&asked), (id, 1));
+    // The agent has its own memory of it: neither this connection nor another was asked again.
+    assert_eq!(ledger.only().status, Some(200));
+    drop(agent);
+    connection.ended().await;
 }
 
 #[tokio::test]
