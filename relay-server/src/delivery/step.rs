@@ -9,8 +9,11 @@ use crate::problem::Code;
 
 /// The longest `Retry-After` that is honoured: an hour, as the longest wait of the default policy.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
-/// When to look again if nothing says it; what becomes possible earlier (an agent comes) wakes earlier.
+/// When to look again if nothing says it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// When to look again after the agent had just gone: nothing is taken from a queue while nobody serves it, so this is not
+/// how often an absent agent is looked for, but how long what it left behind waits for the next one at the most.
+const LOOK_FOR_AGENT: Duration = Duration::from_millis(500);
 
 /// Why a dead letter is one.
 pub mod why {
@@ -151,7 +154,10 @@ fn never_left(code: Code, dispatched: Dispatched) -> bool {
 
 /// Half to the whole of what the code tells others to wait, so that what was released together comes back spread.
 fn look_again(code: Code, luck: f64) -> u64 {
-    let wait = code.retry_after().map_or(LOOK_AGAIN, |s| Duration::from_secs(s.into()));
+    let wait = match code {
+        Code::AgentOffline => LOOK_FOR_AGENT,
+        code => code.retry_after().map_or(LOOK_AGAIN, |s| Duration::from_secs(s.into())),
+    };
     ms(wait.mul_f64(0.5 + luck.clamp(0.0, 1.0) / 2.0))
 }
 

@@ -36,7 +36,7 @@ fn the_table() {
         (unanswered(Code::TargetTimeout), 2, again(60_000)),
         (unanswered(Code::LinkLost), 3, exhausted),
         (unanswered(Code::AgentTimeout), 3, exhausted),
-        (unanswered(Code::AgentOffline), 3, Step::Release { due_ms: NOW + 7500 }),
+        (unanswered(Code::AgentOffline), 3, Step::Release { due_ms: NOW + 375 }),
         (unanswered(Code::AgentOverloaded), 3, Step::Release { due_ms: NOW + 1500 }),
         (unanswered(Code::RelayDraining), 1, Step::Release { due_ms: NOW + 3750 }),
     ] {
