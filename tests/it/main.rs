@@ -12,6 +12,7 @@ mod hostile;
 mod limits;
 mod queue;
 mod recovery;
+mod reliability;
 mod replay;
 mod store;
 mod streaming;

@@ -9,11 +9,13 @@
 //! - [`ledger`]: what the store of a relay has written down
 //! - [`line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
 //! - [`shelf`]: a store by itself
+//! - [`chaos`]: everything broken on purpose, and ledgers that tell whether anything was lost
 //! - [`journey`]: all of it put together · [`process`], [`folder`], [`wait`]: what the words are made of
 //!
 //! A word panics when the world is not as it says; the stories need no error handling of their own.
 
 pub mod agent;
+pub mod chaos;
 pub mod cost;
 pub mod fast_target;
 pub mod folder;

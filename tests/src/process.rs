@@ -4,6 +4,7 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -12,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::wait::soon;
 
@@ -31,11 +33,27 @@ impl Program {
     /// When the programs cannot be built.
     #[must_use]
     pub fn command(self) -> Command {
-        let name = match self {
+        self.command_under(&[])
+    }
+
+    /// The command line of it when another program starts it, such as a tracer: that one with its arguments comes first.
+    ///
+    /// # Panics
+    /// When the programs cannot be built.
+    #[must_use]
+    pub fn command_under(self, starter: &[String]) -> Command {
+        let program = built().join(match self {
             Self::Server => "relay-server",
             Self::Client => "relay-client",
+        });
+        let mut command = match starter {
+            [] => Command::new(program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
         };
-        let mut command = Command::new(built().join(name));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RELAY_")) {
             command.env_remove(name);
         }
@@ -50,7 +68,11 @@ fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let own = std::env::current_exe().expect("a path");
-        let folder = own.ancestors().nth(2).expect("target/<profile>/deps").to_path_buf();
+        // A test lies in target/<profile>/deps, a program of the tests in target/<profile>.
+        let folder = own.parent().expect("a folder");
+        let folder =
+            if folder.ends_with("deps") { folder.parent().expect("its profile") } else { folder };
+        let folder = folder.to_path_buf();
         let mut cargo = std::process::Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--bins", "--manifest-path"]);
         cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
@@ -125,12 +147,20 @@ impl Process {
     /// # Panics
     /// When there is none.
     pub async fn event(&mut self, event: &str) -> Value {
+        let found = self.try_event(event).await;
+        found.unwrap_or_else(|| panic!("it ended before {event}: {}", self.said()))
+    }
+
+    /// The next JSON line with this `event`, unless it ends before; others are let go.
+    ///
+    /// # Panics
+    /// When it says something else than JSON.
+    pub async fn try_event(&mut self, event: &str) -> Option<Value> {
         loop {
-            let line = self.line().await;
-            let line = line.unwrap_or_else(|| panic!("it ended before {event}: {}", self.said()));
+            let line = self.line().await?;
             let value: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
             if value["event"] == event {
-                return value;
+                return Some(value);
             }
         }
     }
@@ -167,6 +197,11 @@ impl Process {
         let status = soon("the program ends", self.child.wait()).await.expect("it was started");
         soon("its last words", &mut self.listening).await.expect("they are text");
         status
+    }
+
+    /// Waits for its end this long at the most, and says whether it came.
+    pub async fn ends_within(&mut self, time: Duration) -> bool {
+        timeout(time, self.child.wait()).await.is_ok()
     }
 
     /// Kills it, as a power cut would.

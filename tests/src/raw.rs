@@ -221,6 +221,13 @@ impl Connection {
         Some(message)
     }
 
+    /// The next request, whole; `None` when the other side has closed, or breaks off.
+    pub async fn try_request(&mut self) -> Option<Message> {
+        let mut message = self.head().await.ok()?;
+        self.rest(&mut message, false).await.ok()?;
+        Some(message)
+    }
+
     /// The final answer to a request of this method, whole.
     ///
     /// # Panics

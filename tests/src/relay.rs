@@ -32,6 +32,8 @@ pub struct Relay {
     pub data: Arc<Folder>,
     /// Where it runs.
     pub host: Host,
+    /// What starts the real program, with its arguments; mostly nothing.
+    pub under: Vec<String>,
     settings: Vec<(String, String)>,
 }
 
@@ -106,7 +108,7 @@ impl Relay {
     fn nowhere(data: Arc<Folder>, admin: String, settings: &[(&str, &str)]) -> Self {
         let settings = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { address, admin, data, host: Host::Stopped, settings }
+        Self { address, admin, data, host: Host::Stopped, under: Vec::new(), settings }
     }
 
     /// Starts it again, in this process, on the same port.
@@ -138,7 +140,20 @@ impl Relay {
     /// # Panics
     /// When it does not start.
     pub async fn resume_program(&mut self) {
-        let mut command = Program::Server.command();
+        if let Err(said) = self.try_resume_program().await {
+            panic!("it ended before it was ready: {said}");
+        }
+    }
+
+    /// Starts it again, as the real program, on the same port, though it may end before it is ready.
+    ///
+    /// # Errors
+    /// What it said, when it has ended.
+    ///
+    /// # Panics
+    /// When it cannot be started at all.
+    pub async fn try_resume_program(&mut self) -> Result<(), String> {
+        let mut command = Program::Server.command_under(&self.under);
         command.arg("serve").arg("--data").arg(self.data.path().join("store"));
         command.arg("--listen").arg(self.address.to_string());
         // Stories look into the log; what is measured logs as it does by default.
@@ -149,10 +164,11 @@ impl Relay {
             command.arg("--set").arg(format!("{name}={value}"));
         }
         let mut process = Process::start(&mut command);
-        let ready = process.event("ready").await;
+        let Some(ready) = process.try_event("ready").await else { return Err(process.said()) };
         let url = ready["url"].as_str().expect("a URL");
         self.address = url.trim_start_matches("http://").parse().expect("an address");
         self.host = Host::Program(Box::new(process));
+        Ok(())
     }
 
     /// Asks a relay in this process to leave in order; [`stop`](Self::stop) waits for it.
