@@ -76,7 +76,8 @@ pub fn sha256(bytes: &[u8]) -> Digest {
 }
 
 /// A body's length, spread as webhooks' are: half are below 2 KB, one in a hundred is large, one in 2,000 has 5 MB.
-fn usual_length(luck: &mut fastrand::Rng) -> usize {
+#[must_use]
+pub fn usual_length(luck: &mut fastrand::Rng) -> usize {
     match luck.u32(0..10_000) {
         0..5_000 => luck.usize(300..2_000),
         5_000..9_000 => luck.usize(2_000..10_000),
