@@ -7,7 +7,7 @@
 //! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
 //! - [`load`], [`fast_target`], [`cost`]: what the benchmarks are told with
 //! - [`ledger`]: what the store of a relay has written down
-//! - [`line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
+//! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
 //! - [`shelf`]: a store by itself
 //! - [`chaos`]: everything broken on purpose, and ledgers that tell whether anything was lost
 //! - [`journey`]: all of it put together · [`process`], [`folder`], [`wait`]: what the words are made of
