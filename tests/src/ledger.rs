@@ -175,14 +175,6 @@ impl Ledger {
         let rows = select.query_map([], read).expect("a query");
         rows.collect::<rusqlite::Result<_>>().expect("rows")
     }
-
-    /// Changes something behind the back of a relay that is stopped.
-    ///
-    /// # Panics
-    /// When it cannot be changed.
-    pub fn change(&self, sql: &str) {
-        self.0.execute_batch(sql).expect("a change");
-    }
 }
 
 fn event(bytes: [u8; 16]) -> String {

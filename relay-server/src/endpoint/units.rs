@@ -2,28 +2,7 @@
 
 use std::time::Duration;
 
-/// The longest duration a setting takes: ten years.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
-
-/// A duration: a whole number and `ms`, `s`, `m`, `h` or `d`.
-///
-/// # Errors
-/// What was wanted, in words.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration: write 500ms, 10s, 5m, 2h or 3d");
-    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let number: u64 = text[..split].parse().map_err(|_| wrong())?;
-    let unit_ms: u64 = match &text[split..] {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(wrong()),
-    };
-    let wait = number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)?;
-    if wait > LONGEST { Err(format!("{text} is longer than ten years")) } else { Ok(wait) }
-}
+pub use relay_client::duration::parse as duration;
 
 /// A duration as [`duration`] reads it, in the largest unit that fits.
 #[must_use]
