@@ -11,8 +11,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{Notify, broadcast};
 
 use super::super::records::Room;
+use crate::clock;
 use crate::delivery::State;
 use crate::endpoint::EndpointId;
+
+/// How often the steady clock is written down, in milliseconds: a page of its own, so not with each transaction.
+const STEADY_EVERY_MS: u64 = 1000;
 
 /// The queue of one group of one endpoint.
 pub(in super::super) type QueueOf = (EndpointId, Name);
@@ -94,10 +98,15 @@ pub(in super::super) struct Books {
     /// The events that have come in this transaction, if somebody reads the feed.
     fresh: Vec<(EndpointId, EventId)>,
     wakes: Wakes,
+    /// When the steady clock was last written down.
+    steady_ms: u64,
 }
 
 impl Books {
     pub(super) fn read(connection: &Connection, wakes: Wakes) -> rusqlite::Result<Self> {
+        let sql = "SELECT value FROM meta WHERE key = 'steady'";
+        let steady: Option<String> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+        clock::has_been(steady.and_then(|ms| ms.parse().ok()).unwrap_or(0));
         let sql = "SELECT coalesce(max(n), 0) + 1 FROM payloads";
         let next_payload = connection.query_row(sql, [], |row| row.get(0))?;
         let mut waiting: HashMap<EndpointId, Tally> = HashMap::new();
@@ -117,6 +126,7 @@ impl Books {
             due: HashSet::new(),
             fresh: Vec::new(),
             wakes,
+            steady_ms: 0,
         })
     }
 
@@ -245,6 +255,18 @@ impl Books {
             let Total { n, bytes, gone } = self.totals.get(&endpoint).copied().unwrap_or_default();
             upsert.execute(params![endpoint.0, n, bytes, gone])?;
         }
+        self.keep_time(connection)
+    }
+
+    /// Writes the steady clock down, by which things are due: the next program that opens the store goes on from there.
+    fn keep_time(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let now_ms = clock::steady_ms();
+        if now_ms < self.steady_ms.saturating_add(STEADY_EVERY_MS) {
+            return Ok(());
+        }
+        self.steady_ms = now_ms;
+        let sql = "INSERT OR REPLACE INTO meta(key, value) VALUES('steady', ?1)";
+        connection.prepare_cached(sql)?.execute([now_ms.to_string()])?;
         Ok(())
     }
 

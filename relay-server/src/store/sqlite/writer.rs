@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-use relay_protocol::id::EventId;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -45,7 +44,6 @@ impl Writer {
         let shared = Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new() });
         let wakes = Wakes::default();
         let mut books = Books::read(&connection, wakes.clone())?;
-        crate::clock::has_been(newest_ms(&connection)?);
         let transaction = connection.unchecked_transaction()?;
         lease::take_over(&transaction, &mut books)?;
         books.keep(&transaction)?;
@@ -125,19 +123,6 @@ impl Writer {
         self.submit(Op::Run(Box::new(once)), Urgency::Prompt)?;
         done.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has ended".into())))
     }
-}
-
-/// When the newest event came, in milliseconds of the Unix epoch; 0 without any.
-fn newest_ms(connection: &Connection) -> rusqlite::Result<u64> {
-    let sql = "SELECT (SELECT max(id) FROM events WHERE endpoint = endpoints.id) FROM endpoints";
-    let mut select = connection.prepare(sql)?;
-    let mut rows = select.query([])?;
-    let mut newest = 0;
-    while let Some(row) = rows.next()? {
-        let id: Option<[u8; 16]> = row.get(0)?;
-        newest = id.map_or(newest, |id| newest.max(EventId::from_bytes(id).unix_ms()));
-    }
-    Ok(newest)
 }
 
 impl Drop for Writer {
