@@ -30,6 +30,25 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
+/// Looks until the condition holds, for so long at the most; says whether it does.
+pub async fn holds_within(time: Duration, mut holds: impl AsyncFnMut() -> bool) -> bool {
+    let started = Instant::now();
+    loop {
+        if holds().await {
+            return true;
+        }
+        if started.elapsed() >= time {
+            return false;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Lets time pass where time itself is told of: the pace of a load, a spell of bad weather. Nothing is hoped of it.
+pub async fn pass(time: Duration) {
+    sleep(time).await;
+}
+
 /// Whether the slow suite is to run (`RELAY_SLOW=1`); says so when a story is left out.
 #[must_use]
 pub fn slow(story: &str) -> bool {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use relay_tests::raw::{Connection, Message, Written};
 use relay_tests::relay::Endpoint;
-use relay_tests::wait::soon;
+use relay_tests::wait::{pass, soon};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
@@ -113,7 +113,7 @@ async fn deliver(asked: Message, n: u64, vice: Vice, target: SocketAddr) {
         Vice::Repeats => times = 2,
         Vice::Renames => id.push('x'),
         // To come late is what it is to do.
-        Vice::Delays => tokio::time::sleep(LATE).await,
+        Vice::Delays => pass(LATE).await,
     }
     for _ in 0..times {
         let mut connection = Connection::of(TcpStream::connect(target).await.unwrap());

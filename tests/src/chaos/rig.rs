@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::process::Child;
 use tokio::sync::watch;
-use tokio::time::sleep;
 
 use super::keeper::{Keeper, Mood};
 use super::ledger::Ledger;
@@ -15,6 +14,7 @@ use super::mark::LARGE_FROM;
 use super::senders::Senders;
 use crate::agent::command;
 use crate::relay::{Endpoint, Host, Relay};
+use crate::wait::{holds_within, pass};
 
 /// How long all that was promised may take to arrive when nothing is broken any more.
 const DRAIN_MAX: Duration = Duration::from_secs(90);
@@ -128,7 +128,7 @@ impl Rig {
                 self.start_agent();
                 since = Instant::now();
             }
-            sleep(LOOK_EVERY).await;
+            pass(LOOK_EVERY).await;
         }
     }
 
@@ -185,9 +185,7 @@ impl Rig {
         self.keeper.is(Mood::Well);
         self.served().await;
         let begun = Instant::now();
-        while self.ledger.outstanding() > 0 && begun.elapsed() < DRAIN_MAX {
-            sleep(LOOK_EVERY).await;
-        }
+        holds_within(DRAIN_MAX, async || self.ledger.outstanding() == 0).await;
         begun.elapsed()
     }
 }

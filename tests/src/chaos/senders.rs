@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::Ledger;
 use super::mark::{Mark, sha256};
 use crate::raw::{Connection, Message, Written};
 use crate::relay::Endpoint;
+use crate::wait::pass;
 
 /// How long a provider waits for an answer, as GitHub does.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,7 +63,7 @@ impl Senders {
                         }
                         sender.post(seq).await;
                         // The pace is the load; nothing is waited for.
-                        sleep(pause).await;
+                        pass(pause).await;
                     }
                 });
             }

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep;
-
 use super::{PAUSE, Report, STREAMS, sweep};
 use crate::chaos::disk::SmallDisk;
 use crate::chaos::ledger::Ledger;
 use crate::chaos::rig::Rig;
 use crate::relay::Relay;
+use crate::wait::holds_within;
 
 /// The disk's size, in MiB: far more than what is posted between two fillings.
 const DISK: u32 = 512;
@@ -101,11 +100,6 @@ pub async fn sync_fails(ns: impl IntoIterator<Item = u32>) -> Result<Report, Str
 /// Waits until a count has reached so many, and says how long that took; `None` when it does not in time.
 async fn grows(ledger: &Ledger, count: impl Fn(&Ledger) -> usize, to: usize) -> Option<Duration> {
     let begun = Instant::now();
-    while count(ledger) < to {
-        if begun.elapsed() > NOTICE_MAX {
-            return None;
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    Some(begun.elapsed())
+    let grown = holds_within(NOTICE_MAX, async || count(ledger) >= to).await;
+    grown.then(|| begun.elapsed())
 }

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep;
-
 use super::{LIFE, PAUSE, Report, STREAMS, random_moment};
 use crate::chaos::rig::Rig;
 use crate::line::Line;
+use crate::wait::pass;
 
 /// How long a line is half-open: longer than it takes both ends to notice.
 const FROZEN: Duration = Duration::from_secs(3);
@@ -31,7 +30,7 @@ pub async fn line_breaks(rounds: u32) -> Report {
         random_moment(LIFE).await;
         line.freeze();
         // Long enough for both ends to give the line up.
-        sleep(FROZEN).await;
+        pass(FROZEN).await;
         line.mend();
         rig.served().await;
     }

@@ -105,5 +105,5 @@ const LIFE: Duration = Duration::from_millis(700);
 
 async fn random_moment(most: Duration) {
     // Chance is the point: faults are to fall between any two steps of the relay.
-    tokio::time::sleep(most.mul_f64(fastrand::f64())).await;
+    crate::wait::pass(most.mul_f64(fastrand::f64())).await;
 }

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep;
-
 use super::{PAUSE, Report, STREAMS};
 use crate::chaos::rig::Rig;
 use crate::relay::Relay;
+use crate::wait::holds_within;
 
 /// How long it may take until a sync is reached.
 const REACHED_MAX: Duration = Duration::from_secs(20);
@@ -77,12 +76,6 @@ pub(super) fn inject(relay: &mut Relay, what: &str, n: u32) -> PathBuf {
 
 /// Waits until the tracer has done what it was to do.
 pub(super) async fn was_injected(log: &Path) -> bool {
-    let begun = Instant::now();
-    while begun.elapsed() < REACHED_MAX {
-        if std::fs::read_to_string(log).is_ok_and(|text| text.contains("INJECTED")) {
-            return true;
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    false
+    let was = || std::fs::read_to_string(log).is_ok_and(|text| text.contains("INJECTED"));
+    holds_within(REACHED_MAX, async || was()).await
 }

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep;
-
 use super::{PAUSE, Report, STREAMS};
 use crate::chaos::keeper::Mood;
 use crate::chaos::rig::Rig;
+use crate::wait::pass;
 
 /// How long the target stays in one mood.
 const SPELL: Duration = Duration::from_millis(1200);
@@ -25,9 +24,9 @@ pub async fn target_fails(rounds: u32) -> Report {
         for mood in MOODS {
             rig.keeper.is(mood);
             // A spell of bad weather is a time by nature.
-            sleep(SPELL).await;
+            pass(SPELL).await;
             rig.keeper.is(Mood::Well);
-            sleep(SPELL / 4).await;
+            pass(SPELL / 4).await;
         }
     }
     let scene = "the target is down, flaps, hangs, breaks off, answers 500";

@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep;
-
 use super::{PAUSE, Report, STREAMS};
 use crate::chaos::keeper::Mood;
 use crate::chaos::rig::Rig;
 use crate::relay::Relay;
+use crate::wait::pass;
 
 /// Where Debian's package `faketime` has its library.
 const LIBRARIES: [&str; 2] = [
@@ -68,7 +67,7 @@ pub async fn clock_jumps(rounds: u32) -> Result<Report, String> {
 async fn jump(rig: &mut Rig, clock: &Path, to: &str, restarts: bool) -> Result<(), String> {
     rig.keeper.is(Mood::Failing(500));
     let load = rig.load(STREAMS, PAUSE);
-    sleep(LOOK).await;
+    pass(LOOK).await;
     load.stop().await;
     let calm = arrivals(rig).await;
     std::fs::write(clock, to).expect("the clock is set");
@@ -92,6 +91,6 @@ async fn jump(rig: &mut Rig, clock: &Path, to: &str, restarts: bool) -> Result<(
 /// How many tries there are in a while.
 async fn arrivals(rig: &Rig) -> u64 {
     let before = rig.ledger.arrived();
-    sleep(LOOK).await;
+    pass(LOOK).await;
     rig.ledger.arrived() - before
 }
