@@ -124,9 +124,10 @@ fn after_failure(
     luck: f64,
 ) -> Step {
     let spent_ms = history.spent_ms.saturating_add(history.took_ms);
-    let left_ms = ms(policy.retry_for).saturating_sub(spent_ms);
     let planned = policy.retry.wait(history.attempts, luck).map(ms);
-    let Some(planned_ms) = planned.filter(|wait| *wait <= left_ms) else {
+    // Nothing is left when the attempt itself has outlasted it, be the wait ever so short.
+    let left = ms(policy.retry_for).checked_sub(spent_ms).zip(planned);
+    let Some((left_ms, planned_ms)) = left.filter(|(left, planned)| planned <= left) else {
         return Step::Dead { why: why::RETRIES_EXHAUSTED };
     };
     // A target that asks for more than there is left gets its last try at the end of it, rather than none.

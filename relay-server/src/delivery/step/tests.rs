@@ -67,6 +67,17 @@ fn retry_after_is_honoured_up_to_its_cap_and_never_shortens_a_wait() {
 }
 
 #[test]
+fn an_attempt_that_outlasts_the_time_for_retries_is_the_last() {
+    let policy = Policy { retry: &Retry::Slack, retry_for: Duration::from_secs(1) };
+    let after = |took_ms| {
+        let history = History { attempts: 1, spent_ms: 0, took_ms };
+        next_step(policy, history, NOW, answered(500), 0.0)
+    };
+    assert_eq!(after(1000), Step::Again { due_ms: NOW, spent_ms: 1000 });
+    assert_eq!(after(1001), Step::Dead { why: why::RETRIES_EXHAUSTED });
+}
+
+#[test]
 fn an_event_expires_by_its_age_alone() {
     assert!(expired(NOW, NOW + 1001, Some(Duration::from_secs(1))));
     assert!(!expired(NOW, NOW + 1000, Some(Duration::from_secs(1))));
