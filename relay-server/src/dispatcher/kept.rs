@@ -22,6 +22,10 @@ use crate::router::Route;
 use crate::store::StoreError;
 use crate::store::records::{Acceptance, Lease, Receipt, Standing, Start};
 
+/// How much longer than its own time a repeat waits: two that came together run out of time together, and what the first
+/// one is promised then must become durable before the second can be told.
+const PROMISE_GRACE: Duration = Duration::from_secs(1);
+
 impl Dispatcher {
     /// Keeps an event, then answers as its endpoint wants it.
     pub(super) async fn keep_first(self: &Arc<Self>, arrived: Arrived) -> Result<Reply, NoAnswer> {
@@ -131,7 +135,7 @@ impl Dispatcher {
         let settings = &arrived.endpoint.settings;
         if let Some(over) = self.underway.end_of(first) {
             // Nothing was promised for the first one yet, so nothing may be for this one.
-            let reply_by = arrived.since + settings.reply_timeout;
+            let reply_by = arrived.since + settings.reply_timeout + PROMISE_GRACE;
             if timeout_at(reply_by, over.cancelled()).await.is_err() {
                 let words = format!("{first}, which has the same key, has no answer yet");
                 return Err(NoAnswer::new(Code::AgentTimeout, words));
