@@ -70,62 +70,108 @@ pub(super) struct Order {
     pub(super) hold_until: Instant,
 }
 
+/// An attempt under way. Dropped, it resets its stream, and with it the request to the target.
+pub(super) struct Attempt {
+    order: Order,
+    fields: Fields,
+    /// Who has refused it.
+    tried: Vec<Arc<Session>>,
+    /// What is told if nobody else takes it.
+    refusal: Option<NoAnswer>,
+    /// Where its answer is waited for.
+    open: Option<(Arc<Session>, Guard)>,
+}
+
 impl Dispatcher {
     /// Tries until somebody has dispatched it: what was refused before dispatch is tried elsewhere, the rest is final.
     ///
     /// Dropping the future resets the stream, and with it the request to the target.
-    pub(super) async fn attempt(self: Arc<Self>, order: Order) -> Result<Answered, NoAnswer> {
+    pub(super) async fn attempt(&self, order: Order) -> Result<Answered, NoAnswer> {
+        let deadline = order.deadline;
+        self.begin(order).until(self, deadline).await.unwrap_or_else(|| Err(too_late()))
+    }
+
+    /// An attempt that can be waited for in turns.
+    pub(super) fn begin(&self, order: Order) -> Attempt {
         let fields = outbound::fields(&order.head, &self.pseudonym, order.replay);
-        let (mut tried, mut refusal) = (Vec::new(), None);
+        Attempt { order, fields, tried: Vec::new(), refusal: None, open: None }
+    }
+}
+
+/// What is told when the deadline has passed.
+pub(super) fn too_late() -> NoAnswer {
+    NoAnswer::new(Code::AgentTimeout, "the agent gave no answer in time")
+}
+
+impl Attempt {
+    /// Waits for its end, not longer than until then; none if that was not enough, and it can be waited for again.
+    pub(super) async fn until(
+        &mut self,
+        dispatcher: &Dispatcher,
+        then: Instant,
+    ) -> Option<Result<Answered, NoAnswer>> {
         loop {
-            let (session, subscription) = match self.session(&order, &tried).await {
-                Ok(found) => found,
-                Err(nobody) => return Err(refusal.unwrap_or(nobody)),
-            };
-            let guard = match self.open(&order, &session, subscription, fields.clone()) {
-                Ok(stream) => Guard(Some(stream)),
-                Err(NotOpened::TooLong(_)) => {
-                    return Err(NoAnswer::new(
-                        Code::HeadersTooLarge,
-                        "the head does not fit into a frame",
-                    ));
+            if self.open.is_none() {
+                match self.dispatch(dispatcher) {
+                    Ok(true) => {}
+                    Ok(false) => match Box::pin(self.comes(dispatcher, then)).await {
+                        Ok(()) => continue,
+                        Err(nobody) => return Some(Err(self.refusal.take().unwrap_or(nobody))),
+                    },
+                    Err(none) => return Some(Err(none)),
                 }
-                Err(NotOpened::Full | NotOpened::Leaving) => {
-                    tried.push(session);
-                    continue;
-                }
-            };
-            match self.hear(&order, guard).await {
-                Verdict::Answered(answered) => return Ok(answered),
-                Verdict::Final(no_answer) => return Err(no_answer),
+            }
+            let (_, guard) = self.open.as_ref().expect("it was just opened");
+            let heard = timeout_at(then, guard.stream().heard()).await.ok()?;
+            let (session, guard) = self.open.take().expect("it was just heard");
+            match verdict(heard, guard) {
+                Verdict::Answered(answered) => return Some(Ok(answered)),
+                Verdict::Final(no_answer) => return Some(Err(no_answer)),
                 Verdict::Elsewhere(no_answer) => {
-                    refusal = no_answer.or(refusal);
-                    tried.push(session);
+                    self.refusal = no_answer.or(self.refusal.take());
+                    self.tried.push(session);
                 }
             }
         }
     }
 
-    /// A session that has not refused yet; waits for one if it is likely to come.
-    async fn session(
-        &self,
-        order: &Order,
-        tried: &[Arc<Session>],
-    ) -> Result<(Arc<Session>, u16), NoAnswer> {
-        let endpoint = order.head.endpoint;
-        match self.router.route(endpoint, &order.group, tried, order.queued) {
-            Route::To(session, subscription) => return Ok((session, subscription)),
-            Route::Nobody => return Err(offline()),
-            Route::Full | Route::Away => {}
+    /// Opens a stream on a session that has not refused yet; `false` when there is none, but one may come.
+    fn dispatch(&mut self, dispatcher: &Dispatcher) -> Result<bool, NoAnswer> {
+        loop {
+            let order = &self.order;
+            let router = &dispatcher.router;
+            let route = router.route(order.head.endpoint, &order.group, &self.tried, order.queued);
+            let (session, subscription) = match route {
+                Route::To(session, subscription) => (session, subscription),
+                Route::Nobody => return Err(self.refusal.take().unwrap_or_else(offline)),
+                Route::Full | Route::Away => return Ok(false),
+            };
+            match self.open(dispatcher, &session, subscription) {
+                Ok(guard) => {
+                    self.open = Some((session, guard));
+                    return Ok(true);
+                }
+                Err(NotOpened::TooLong(_)) => {
+                    let words = "the head does not fit into a frame";
+                    return Err(NoAnswer::new(Code::HeadersTooLarge, words));
+                }
+                Err(NotOpened::Full | NotOpened::Leaving) => self.tried.push(session),
+            }
         }
-        let changes = self.router.changes(endpoint);
-        let until = order.hold_until.min(order.deadline);
+    }
+
+    /// Waits until a session is there that is likely to come.
+    async fn comes(&self, dispatcher: &Dispatcher, then: Instant) -> Result<(), NoAnswer> {
+        let (order, router) = (&self.order, &dispatcher.router);
+        let endpoint = order.head.endpoint;
+        let changes = router.changes(endpoint);
+        let until = order.hold_until.min(then);
         loop {
             let mut changed = std::pin::pin!(changes.notified());
             // Interest first, then the look: whoever comes in between is not missed.
             changed.as_mut().enable();
-            match self.router.route(endpoint, &order.group, tried, order.queued) {
-                Route::To(session, subscription) => return Ok((session, subscription)),
+            match router.route(endpoint, &order.group, &self.tried, order.queued) {
+                Route::To(..) => return Ok(()),
                 Route::Full => {
                     return Err(NoAnswer::new(
                         Code::AgentOverloaded,
@@ -143,11 +189,11 @@ impl Dispatcher {
 
     fn open(
         &self,
-        order: &Order,
+        dispatcher: &Dispatcher,
         session: &Session,
         subscription: u16,
-        fields: Fields,
-    ) -> Result<Arc<Stream>, NotOpened> {
+    ) -> Result<Guard, NotOpened> {
+        let order = &self.order;
         let left = order.deadline.saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
         let with_trailers = order.payload.has_trailers();
         let (mut body, end) = match &order.payload {
@@ -163,7 +209,7 @@ impl Dispatcher {
             deadline_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1),
             method: order.head.method.clone(),
             path: order.head.path.clone(),
-            fields,
+            fields: self.fields.clone(),
             // Trailers need the chunked coding (RFC 9112 §7.1.2), so no length is told.
             length,
         };
@@ -173,27 +219,23 @@ impl Dispatcher {
                 Payload::Whole { bytes, .. } => bytes.len() - body.len(),
                 Payload::Growing(..) | Payload::Stored(..) => 0,
             };
-            self.tasks.spawn(order.payload.clone().pump(Arc::clone(&stream), sent));
+            dispatcher.tasks.spawn(order.payload.clone().pump(Arc::clone(&stream), sent));
         }
-        Ok(stream)
+        Ok(Guard(Some(stream)))
     }
+}
 
-    async fn hear(&self, order: &Order, mut guard: Guard) -> Verdict {
-        let Ok(heard) = timeout_at(order.deadline, guard.stream().heard()).await else {
-            let detail = "the agent gave no answer in time";
-            return Verdict::Final(NoAnswer::new(Code::AgentTimeout, detail));
-        };
-        match heard {
-            Heard::Answered { answer, body, end } => {
-                let stream = guard.0.take().expect("it is taken once");
-                Verdict::Answered(Answered { answer, body, end, stream })
-            }
-            Heard::Refused { reason, detail } => refused(reason, detail),
-            Heard::Reset(reset) => Verdict::Final(broken(reset)),
-            Heard::Lost => {
-                let detail = "the line to the agent broke before its answer";
-                Verdict::Final(NoAnswer::new(Code::LinkLost, detail))
-            }
+fn verdict(heard: Heard, mut guard: Guard) -> Verdict {
+    match heard {
+        Heard::Answered { answer, body, end } => {
+            let stream = guard.0.take().expect("it is taken once");
+            Verdict::Answered(Answered { answer, body, end, stream })
+        }
+        Heard::Refused { reason, detail } => refused(reason, detail),
+        Heard::Reset(reset) => Verdict::Final(broken(reset)),
+        Heard::Lost => {
+            let detail = "the line to the agent broke before its answer";
+            Verdict::Final(NoAnswer::new(Code::LinkLost, detail))
         }
     }
 }

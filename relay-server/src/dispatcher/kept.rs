@@ -29,7 +29,7 @@ const PROMISE_GRACE: Duration = Duration::from_secs(1);
 impl Dispatcher {
     /// Keeps an event, then answers as its endpoint wants it.
     pub(super) async fn keep_first(self: &Arc<Self>, arrived: Arrived) -> Result<Reply, NoAnswer> {
-        let plan = self.plan(&arrived).await;
+        let plan = arrived.plan().await;
         let settings = &arrived.endpoint.settings;
         let waits_for_nobody = settings.reply == ReplyMode::Ack
             || arrived.endpoint.paused_ms.is_some()
@@ -59,7 +59,11 @@ impl Dispatcher {
                 drop(record);
                 self.repeated(&arrived, first).await
             }
-            Receipt::Kept(_) => self.live(arrived, record).await,
+            Receipt::Kept(_) => {
+                let mut live = self.begin_live(&arrived, record);
+                let result = live.attempt.until(self, live.reply_by).await;
+                Box::pin(self.end_live(arrived, live, result)).await
+            }
         }
     }
 

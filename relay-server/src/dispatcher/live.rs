@@ -6,9 +6,9 @@ use std::time::Duration;
 use relay_protocol::id::Name;
 use relay_protocol::reason::Dispatched;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::attempt::Order;
+use super::attempt::{Attempt, Order, too_late};
 use super::outcome::{Conclusion, Trial, after, after_no_answer, hear_out};
 use super::record::Record;
 use super::{Answered, Arrived, Caller, Dispatcher, NoAnswer, Reply, not_stored};
@@ -22,32 +22,27 @@ use crate::store::records::{Lease, Next, Settlement};
 /// How long after its deadline an attempt keeps its lease: until whoever made it has surely settled it.
 pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(15);
 
-/// What came of the wait for an answer.
-enum Wait {
-    Over(Result<Answered, NoAnswer>),
-    /// The caller is not to wait any longer, but the attempt goes on.
-    Late(std::pin::Pin<Box<dyn Future<Output = Result<Answered, NoAnswer>> + Send>>),
+/// A live event under way. Dropped, because the caller has gone, it cancels the request to the target.
+pub(super) struct Live {
+    pub(super) attempt: Attempt,
+    /// Until when the caller waits for the head of an answer.
+    pub(super) reply_by: Instant,
+    /// Until when the attempt may go on.
+    deadline: Instant,
+    trial: Trial,
+    record: Record,
 }
 
 impl Dispatcher {
-    /// Brings a live event to its target and waits for the head of the answer.
-    ///
-    /// Dropping the future, because the caller has gone, cancels the request to the target.
-    pub(super) async fn live(
-        self: &Arc<Self>,
-        arrived: Arrived,
-        record: Record,
-    ) -> Result<Reply, NoAnswer> {
+    /// Begins to bring a live event to its target.
+    pub(super) fn begin_live(&self, arrived: &Arrived, record: Record) -> Live {
         let settings = &arrived.endpoint.settings;
-        let queues = settings.fallback == Fallback::Queue;
         let reply_by = arrived.since + settings.reply_timeout;
-        let deadline = if queues {
-            arrived.since + settings.reply_timeout.max(settings.attempt_timeout)
-        } else {
-            reply_by
+        let deadline = match settings.fallback {
+            Fallback::Queue => arrived.since + settings.reply_timeout.max(settings.attempt_timeout),
+            Fallback::Fail => reply_by,
         };
-        let trial = Trial::first();
-        let order = Order {
+        let attempt = self.begin(Order {
             head: Arc::clone(&arrived.head),
             group: Name::main(),
             payload: arrived.payload.clone(),
@@ -57,34 +52,49 @@ impl Dispatcher {
             queued: false,
             deadline,
             hold_until: arrived.since + settings.hold,
-        };
-        let attempt = Arc::clone(self).attempt(order);
-        let wait = if queues {
-            let mut attempt = Box::pin(attempt);
-            match timeout_at(reply_by, &mut attempt).await {
-                Ok(result) => Wait::Over(result),
-                Err(_) => Wait::Late(attempt),
+        });
+        Live { attempt, reply_by, deadline, trial: record.trial(), record }
+    }
+
+    /// The target's own answer, for the caller.
+    pub(super) fn answered(&self, arrived: &Arrived, live: Live, answered: Answered) -> Reply {
+        self.report_live(&arrived.endpoint, (200..300).contains(&answered.answer.status));
+        Reply::Answer(Box::new(Caller::new(answered, Some(live.record))))
+    }
+
+    /// What the caller is told when the wait is over.
+    pub(super) async fn end_live(
+        self: &Arc<Self>,
+        arrived: Arrived,
+        live: Live,
+        result: Option<Result<Answered, NoAnswer>>,
+    ) -> Result<Reply, NoAnswer> {
+        let settings = &arrived.endpoint.settings;
+        let queues = settings.fallback == Fallback::Queue;
+        let result = match result {
+            Some(Ok(answered)) if settings.counts(answered.answer.status) => {
+                return Ok(self.answered(&arrived, live, answered));
             }
-        } else {
-            Wait::Over(attempt.await)
+            other => other,
         };
-        match wait {
-            Wait::Over(Ok(answered)) if !settings.counts(answered.answer.status) => {
+        let Live { attempt, deadline, trial, record, .. } = live;
+        match result {
+            None if queues => self.go_on(&arrived, record, trial, attempt, deadline).await,
+            None => {
+                record.failed(&too_late());
+                Err(too_late())
+            }
+            Some(Ok(answered)) => {
                 self.answer_counts_as_none(&arrived, record, trial, answered, deadline).await
             }
-            Wait::Over(Ok(answered)) => {
-                self.report_live(&arrived.endpoint, (200..300).contains(&answered.answer.status));
-                Ok(Reply::Answer(Box::new(Caller::new(answered, Some(record)))))
-            }
-            Wait::Over(Err(none)) if queues && may_be_tried_again(none.code) => {
-                let conclusion = after_no_answer(settings, trial, none);
+            Some(Err(none)) if queues && may_be_tried_again(none.code) => {
+                let conclusion = after_no_answer(&arrived.endpoint.settings, trial, none);
                 self.queue(&arrived, record, conclusion).await
             }
-            Wait::Over(Err(none)) => {
+            Some(Err(none)) => {
                 record.failed(&none);
                 Err(none)
             }
-            Wait::Late(attempt) => self.go_on(&arrived, record, trial, attempt, deadline).await,
         }
     }
 
@@ -136,7 +146,7 @@ impl Dispatcher {
         arrived: &Arrived,
         record: Record,
         trial: Trial,
-        attempt: impl Future<Output = Result<Answered, NoAnswer>> + Send + 'static,
+        mut attempt: Attempt,
         deadline: Instant,
     ) -> Result<Reply, NoAnswer> {
         let left = deadline.saturating_duration_since(Instant::now()) + LEASE_MARGIN;
@@ -150,9 +160,10 @@ impl Dispatcher {
                 Err(error) => return drop(tell.send(Err(error))),
             };
             let _ = tell.send(Ok(()));
-            let ending = match attempt.await {
-                Ok(answered) => hear_out(answered, deadline).await,
-                Err(none) => Err(none),
+            let ending = match attempt.until(&dispatcher, deadline).await {
+                Some(Ok(answered)) => hear_out(answered, deadline).await,
+                Some(Err(none)) => Err(none),
+                None => Err(too_late()),
             };
             let conclusion = after(&endpoint.settings, trial, ending);
             dispatcher.conclude(&endpoint, lease, conclusion, Ended::Failed);

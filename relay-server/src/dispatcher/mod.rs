@@ -32,6 +32,7 @@ use crate::endpoint::{Directory, Endpoint};
 use crate::event::Head;
 use crate::problem::Code;
 use crate::router::Router;
+use crate::store::spool::Spooled;
 use crate::store::{Store, StoreError};
 use plan::Plan;
 use queue::Queues;
@@ -73,6 +74,31 @@ pub struct Arrived {
     pub payload: Payload,
     /// When it came.
     pub since: Instant,
+}
+
+impl Arrived {
+    /// The plan for it.
+    async fn plan(&self) -> Plan {
+        match &self.payload {
+            Payload::Whole { bytes, .. } => self.plan_by(&Content::new(bytes)),
+            Payload::Growing(..) => self.plan_by(&Content::elsewhere()),
+            Payload::Stored(file, _) => Box::pin(self.plan_by_file(file)).await,
+        }
+    }
+
+    fn plan_by(&self, content: &Content<'_>) -> Plan {
+        let size = self.payload.len().unwrap_or(0);
+        Plan::of(&self.endpoint.settings, &self.head, content, size, now_ms())
+    }
+
+    /// The plan by a body in a file: it is looked at on a thread of its own.
+    async fn plan_by_file(&self, file: &Arc<Spooled>) -> Plan {
+        let (endpoint, head) = (Arc::clone(&self.endpoint), Arc::clone(&self.head));
+        let file = Arc::clone(file);
+        let look = move || plan::of_file(&endpoint.settings, &head, &file, now_ms());
+        let looked = tokio::task::spawn_blocking(look).await;
+        looked.unwrap_or_else(|_| self.plan_by(&Content::elsewhere()))
+    }
 }
 
 impl Dispatcher {
@@ -119,7 +145,7 @@ impl Dispatcher {
         if settings.keeps_first() {
             return Box::pin(self.keep_first(arrived)).await;
         }
-        let plan = self.plan(&arrived).await;
+        let plan = arrived.plan().await;
         let paused = arrived.endpoint.paused_ms.is_some();
         if plan.main_filtered().is_some() || (paused && settings.fallback == Fallback::Queue) {
             return Box::pin(self.keep(arrived, plan)).await;
@@ -128,27 +154,13 @@ impl Dispatcher {
             return Err(NoAnswer::paused());
         }
         let record = Record::begin(&self.store, &arrived, plan).map_err(not_stored)?;
-        self.live(arrived, record).await
-    }
-
-    /// The plan for an event. A large body is looked at on a thread of its own.
-    async fn plan(&self, arrived: &Arrived) -> Plan {
-        let size = arrived.payload.len().unwrap_or(0);
-        let (settings, head) = (&arrived.endpoint.settings, &arrived.head);
-        match &arrived.payload {
-            Payload::Whole { bytes, .. } => {
-                Plan::of(settings, head, &Content::new(bytes), size, now_ms())
+        let mut live = self.begin_live(&arrived, record);
+        match live.attempt.until(self, live.reply_by).await {
+            Some(Ok(answered)) if arrived.endpoint.settings.counts(answered.answer.status) => {
+                Ok(self.answered(&arrived, live, answered))
             }
-            Payload::Growing(..) => Plan::of(settings, head, &Content::elsewhere(), size, now_ms()),
-            Payload::Stored(file, _) => {
-                let (file, endpoint, head) =
-                    (Arc::clone(file), Arc::clone(&arrived.endpoint), Arc::clone(head));
-                let look = move || plan::of_file(&endpoint.settings, &head, &file, now_ms());
-                let looked = tokio::task::spawn_blocking(look).await;
-                looked.unwrap_or_else(|_| {
-                    Plan::of(settings, &arrived.head, &Content::elsewhere(), size, now_ms())
-                })
-            }
+            // Boxed: what is rare would weigh on every request otherwise.
+            other => Box::pin(self.end_live(arrived, live, other)).await,
         }
     }
 

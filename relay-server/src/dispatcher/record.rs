@@ -112,6 +112,11 @@ impl Record {
         self
     }
 
+    /// The attempt that it records.
+    pub(super) fn trial(&self) -> Trial {
+        self.trial
+    }
+
     /// Whether all of the event is kept whatever comes of it: somebody wants to see it, or another group gets it.
     fn keeps_whole(&self) -> bool {
         self.endpoint.settings.capture == Capture::Full || self.plan.has_others()

@@ -4,7 +4,6 @@ mod body;
 mod caller;
 mod routes;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,10 +90,9 @@ impl Front {
         let peer = Peer { address, https: false, asking };
         let routes = Arc::clone(&self.routes);
         let service = service_fn(move |request| {
-            let (routes, peer) = (Arc::clone(&routes), peer.clone());
             // From here on, not from the first poll: the end of the caller's sending side may be read before that.
             let asking = peer.asking.asking();
-            async move { Ok::<_, Infallible>(routes.serve(request, peer, asking).await) }
+            Arc::clone(&routes).serve(request, peer.clone(), asking)
         });
         let mut builder = http1::Builder::new();
         // The socket itself is impatient with slow heads: the library's own timer costs one timer a request.

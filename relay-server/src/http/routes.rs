@@ -1,5 +1,6 @@
 //! The one list of routes, and what is asked of every request before it takes one of them.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use tower::ServiceExt;
 
 use super::{Asking, Peer, ResponseBody};
 use crate::endpoint::Endpoint;
-use crate::ingress::Ingress;
+use crate::ingress::{self, Ingress};
 use crate::problem::{Code, Problem, request_id};
 use crate::session::Sessions;
 
@@ -42,23 +43,23 @@ enum Route {
 impl Routes {
     /// Answers one request.
     pub(super) async fn serve(
-        &self,
+        self: Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
         asking: Asking,
-    ) -> Response<ResponseBody> {
+    ) -> Result<Response<ResponseBody>, Infallible> {
         peer.asking.owes(!request.body().is_end_stream());
         let route = self.route(&request);
         // Only where a target is asked does a caller that has gone quiet have time.
         let _asking = matches!(route, Ok(Route::Hook { .. })).then_some(asking);
-        match route {
+        Ok(match route {
             Ok(Route::Hook { endpoint, path }) => {
-                self.ingress.handle(request, endpoint, path, &peer).await
+                ingress::answer(self.ingress.take(request, endpoint, path, &peer).await, &peer)
             }
             Ok(Route::Connect) => self.connect(request),
             Ok(Route::Api) => Box::pin(self.call_api(request)).await,
             Err(problem) => problem.response(&request_id()).map(ResponseBody::whole),
-        }
+        })
     }
 
     fn route(&self, request: &Request<Incoming>) -> Result<Route, Problem> {

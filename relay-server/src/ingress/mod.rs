@@ -45,28 +45,10 @@ pub struct Ingress {
 
 impl Ingress {
     /// Takes one request for the endpoint that its key led to; `path` is what stood after the key.
-    pub async fn handle(
-        &self,
-        request: Request<Incoming>,
-        endpoint: Option<Arc<Endpoint>>,
-        path: Bytes,
-        peer: &Peer,
-    ) -> Response<ResponseBody> {
-        match self.take(request, endpoint, path, peer).await {
-            Ok(reply) => answer::respond(reply, peer),
-            Err((problem, id)) => {
-                tracing::debug!(
-                    code = problem.code.as_str(),
-                    detail = problem.detail,
-                    id,
-                    "a request was refused"
-                );
-                problem.response(&id).map(ResponseBody::whole)
-            }
-        }
-    }
-
-    async fn take(
+    ///
+    /// # Errors
+    /// The [`Problem`] to be told, and the id to tell it with.
+    pub async fn take(
         &self,
         request: Request<Incoming>,
         endpoint: Option<Arc<Endpoint>>,
@@ -80,9 +62,10 @@ impl Ingress {
                 Problem::new(Code::UnknownEndpoint, "there is no endpoint with this key").closing(),
             )
         })?;
-        let (parts, body) = request.into_parts();
-        let head = self.head(&endpoint, &parts, path, peer).map_err(unnamed)?;
-        let head = Arc::new(head);
+        let (head, body) = {
+            let (parts, body) = request.into_parts();
+            (Arc::new(self.head(&endpoint, &parts, path, peer).map_err(unnamed)?), body)
+        };
         let named = |problem: Problem| (problem, head.id.to_string());
         let bounds = Bounds { max: endpoint.settings.max_body, budget: self.budget.clone() };
         intake::refuse_declared(&body, bounds.max).map_err(named)?;
@@ -91,20 +74,19 @@ impl Ingress {
             let (head, endpoint) = (Arc::clone(&head), Arc::clone(&endpoint));
             Arrived { head, endpoint, payload, since }
         };
-        match intake::first_look(body, &bounds).await.map_err(named)? {
+        let (begun, rest) = match intake::first_look(body, &bounds).await.map_err(named)? {
             FirstLook::Whole(Whole { bytes, trailers, held }) => {
                 peer.has_all();
                 let payload = Payload::Whole { bytes, trailers, held: held.map(Arc::new) };
                 let taken = self.dispatcher.take(arrived(payload)).await;
-                taken.map_err(no_answer).map_err(named)
+                return taken.map_err(no_answer).map_err(named);
             }
-            FirstLook::More { begun, rest } => {
-                let intake = Intake::new(head.id, Arc::clone(self.store.spool()), bounds);
-                let arrived = arrived(Payload::Growing(Arc::clone(&intake), length));
-                let growing = Growing { intake, begun, rest, peer: peer.clone() };
-                Box::pin(self.growing(arrived, growing)).await.map_err(named)
-            }
-        }
+            FirstLook::More { begun, rest } => (begun, rest),
+        };
+        let intake = Intake::new(head.id, Arc::clone(self.store.spool()), bounds);
+        let arrived = arrived(Payload::Growing(Arc::clone(&intake), length));
+        let growing = Growing { intake, begun, rest, peer: peer.clone() };
+        Box::pin(self.growing(arrived, growing)).await.map_err(named)
     }
 
     /// A request whose body comes: passed on while it comes, unless its endpoint wants it whole first.
@@ -145,6 +127,19 @@ impl Ingress {
     ) -> Result<Head, Problem> {
         let pseudonym = self.dispatcher.pseudonym();
         head::read(endpoint.id, parts, path, peer, &self.trusted, &self.bounds, pseudonym)
+    }
+}
+
+/// The answer to a request that was taken, or not.
+#[must_use]
+pub fn answer(taken: Result<Reply, (Problem, String)>, peer: &Peer) -> Response<ResponseBody> {
+    match taken {
+        Ok(reply) => answer::respond(reply, peer),
+        Err((problem, id)) => {
+            let code = problem.code.as_str();
+            tracing::debug!(code, detail = problem.detail, id, "a request was refused");
+            problem.response(&id).map(ResponseBody::whole)
+        }
     }
 }
 

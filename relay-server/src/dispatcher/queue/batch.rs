@@ -83,7 +83,7 @@ impl Dispatcher {
             deadline,
             hold_until: Instant::now(),
         };
-        let ending = match Arc::clone(&self).attempt(order).await {
+        let ending = match self.attempt(order).await {
             Ok(answered) => hear_out(answered, deadline).await,
             Err(none) => Err(none),
         };

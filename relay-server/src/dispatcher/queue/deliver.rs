@@ -74,7 +74,7 @@ impl Dispatcher {
             deadline,
             hold_until: Instant::now(),
         };
-        let ending = Arc::clone(&self).attempt(order).await;
+        let ending = self.attempt(order).await;
         let waits = leased.lease.group == Name::main() && leased.lease.replay == 0;
         // Taken off the list only now: until there is an answer, the caller may stop waiting for it.
         let caller = if waits { self.callers.remove(&leased.lease.event) } else { None };
