@@ -30,3 +30,7 @@ pub const VERSIONS: [u16; 1] = [1];
 
 /// Where agents connect, below the relay's URL.
 pub const CONNECT_PATH: &str = "/agent/v1/connect";
+
+/// In the upgrade request: which of its lines the agent opens, from 0, as HELLO will say. A hint: a relay with several
+/// threads spreads the lines of an agent over them.
+pub const LINE_HEADER: &str = "webhook-relay-line";

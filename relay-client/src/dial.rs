@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, StatusCode, Uri};
-use relay_protocol::CONNECT_PATH;
+use relay_protocol::{CONNECT_PATH, LINE_HEADER};
 use tokio::time::timeout;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error;
@@ -123,11 +123,16 @@ pub enum DialError {
     NotFound(String),
 }
 
-/// Opens a WebSocket with this token in its upgrade request.
+/// Opens a WebSocket with this token in its upgrade request; it is to be this one of the agent's lines.
 ///
 /// # Errors
 /// [`DialError`], by when a new try makes sense.
-pub async fn dial(relay: &RelayUrl, trust: &Trust, token: &str) -> Result<Pipe, DialError> {
+pub async fn dial(
+    relay: &RelayUrl,
+    trust: &Trust,
+    token: &str,
+    line: u8,
+) -> Result<Pipe, DialError> {
     let socket = relay.connect(trust).await.map_err(|e| DialError::Unreachable(e.to_string()))?;
     let url = format!("ws://{}{}{CONNECT_PATH}", relay.authority(), relay.path);
     let mut request = url.into_client_request().map_err(|e| DialError::NotFound(e.to_string()))?;
@@ -135,6 +140,7 @@ pub async fn dial(relay: &RelayUrl, trust: &Trust, token: &str) -> Result<Pipe, 
         .map_err(|_| DialError::NotAllowed("the token has characters that no token has".into()))?;
     request.headers_mut().insert(AUTHORIZATION, bearer);
     request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    request.headers_mut().insert(LINE_HEADER, HeaderValue::from(u16::from(line)));
     match timeout(STEP_TIMEOUT, client_async(request, socket)).await {
         // The relay speaks after HELLO only, so nothing was read ahead.
         Ok(Ok((socket, _))) => Ok(Pipe::new(socket.into_inner(), &[], Role::Client).await),

@@ -22,6 +22,7 @@ pub mod router;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod workers;
 
 pub use config::Config;
 pub use server::Server;

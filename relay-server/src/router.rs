@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::endpoint::EndpointId;
 use crate::session::{Session, Subscribed};
+use crate::workers::here;
 
 /// For how long after its last agent has gone an endpoint counts as just reconnecting.
 const RECENT: Duration = Duration::from_secs(60);
@@ -106,8 +107,8 @@ impl Router {
     /// Who gets an event of this endpoint for this group; sessions in `tried` have refused it already. What is
     /// `queued` goes to nobody who wants nothing from the queue.
     ///
-    /// Work is balanced over agents. Of one agent's lines the first that has room is taken, so that its frames share
-    /// system calls.
+    /// Work is balanced over agents. Of one agent's lines, that of the worker who asks is taken while it has room, so that
+    /// nothing wakes across threads; otherwise the first, so that its frames share system calls.
     #[must_use]
     pub fn route(
         &self,
@@ -122,6 +123,8 @@ impl Router {
             let refused = tried.iter().any(|one| Arc::ptr_eq(one, &seat.session));
             !refused && (!queued || !seat.served().held)
         };
+        let here = here();
+        let rank = |seat: &Seat| (seat.session.worker != here, seat.session.line);
         let mut best: Option<(&Seat, usize)> = None;
         for seat in
             group.seats.iter().filter(untried).filter(|seat| seat.session.carrier.room() > 0)
@@ -129,7 +132,7 @@ impl Router {
             let load = seat.session.carrier.stream_count();
             let better = best.is_none_or(|(other, least)| {
                 let same_agent = other.session.instance == seat.session.instance;
-                if same_agent { seat.session.line < other.session.line } else { load < least }
+                if same_agent { rank(seat) < rank(other) } else { load < least }
             });
             if better {
                 best = Some((seat, load));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use relay_protocol::line::Setup;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,9 +25,7 @@ use crate::router::Router;
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::records::Keep;
-
-/// How many connections may wait to be accepted.
-const BACKLOG: i32 = 4096;
+use crate::workers::{Workers, listen};
 
 /// After a shutdown, agents come back spread over this time.
 const RECONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -44,6 +42,7 @@ pub struct Server {
     urls: Arc<PublicUrls>,
     front: Front,
     budget: Budget,
+    workers: Workers,
 }
 
 impl Server {
@@ -58,14 +57,13 @@ impl Server {
         let listeners = listen(config.listen, config.workers)
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listeners[0].local_addr()?;
+        let workers = Workers::start(config.workers)?;
         let base = config.public_url.clone().unwrap_or_else(|| own_url(address));
         let urls = Arc::new(PublicUrls::new(base, config.hooks_domain.clone()));
         let router = Arc::new(Router::default());
-        let dispatcher = Arc::new(Dispatcher::new(
-            Arc::clone(&store),
-            Arc::clone(&router),
-            Arc::clone(&directory),
-        ));
+        let dispatcher =
+            Dispatcher::new(Arc::clone(&store), Arc::clone(&router), Arc::clone(&directory));
+        let dispatcher = Arc::new(dispatcher);
         let budget = Budget::new(config.in_flight);
         let sessions = Arc::new(Sessions {
             access: Arc::clone(&access),
@@ -74,6 +72,7 @@ impl Server {
             setup: line_setup(&config),
             urls: Arc::clone(&urls),
             backlogs: Backlogs::new(Arc::clone(&store)),
+            lanes: workers.lanes(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
         });
@@ -118,6 +117,7 @@ impl Server {
             urls,
             front,
             budget,
+            workers,
         })
     }
 
@@ -157,22 +157,25 @@ impl Server {
         stop: CancellationToken,
         hurry: CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut listeners = std::mem::take(&mut self.listeners).into_iter();
-        let first = TcpListener::from_std(listeners.next().context("a listener")?)?;
-        let shards: Vec<_> =
-            listeners.map(|listener| shard(self.front.clone(), listener)).collect();
-        let accepting = tokio::spawn(self.front.clone().accept(first));
+        let mut accepting = Vec::new();
+        for (lane, listener) in self.workers.lanes().iter().zip(self.listeners.drain(..)) {
+            // On its own thread: whoever registers a socket is woken for it.
+            let front = self.front.clone();
+            accepting.push(lane.spawn(async move {
+                match TcpListener::from_std(listener) {
+                    Ok(listener) => front.accept(listener).await,
+                    Err(error) => tracing::error!(%error, "a worker does not listen"),
+                }
+            }));
+        }
         self.dispatcher.watch_all();
         stop.cancelled().await;
         tokio::select! {
             () = self.shut_down() => {}
             () = hurry.cancelled() => tracing::warn!("the shutdown was cut short"),
         }
-        accepting.abort();
-        for (stop_shard, thread) in shards {
-            stop_shard.cancel();
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-        }
+        accepting.iter().for_each(JoinHandle::abort);
+        self.workers.end().await;
         Ok(())
     }
 
@@ -237,47 +240,6 @@ async fn load(store: &Store) -> anyhow::Result<(Arc<Access>, Arc<Directory>)> {
         directory.put_old_key(&old.key, old.endpoint, old.until_ms);
     }
     Ok((Arc::new(access), Arc::new(directory)))
-}
-
-/// One listener for each worker, all on the same port: the kernel spreads connections over them.
-fn listen(address: SocketAddr, workers: usize) -> std::io::Result<Vec<StdListener>> {
-    if workers == 1 {
-        return Ok(vec![bind(address, false)?]);
-    }
-    // A shared port would be shared with another relay as well: so first it must be had alone.
-    let alone = bind(address, false)?.local_addr()?;
-    (0..workers).map(|_| bind(alone, true)).collect()
-}
-
-fn bind(address: SocketAddr, shared: bool) -> std::io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if shared {
-        socket.set_reuse_port(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// A thread with a runtime of its own: what a connection needs wakes on the thread that accepted it.
-fn shard(front: Front, listener: StdListener) -> (CancellationToken, std::thread::JoinHandle<()>) {
-    let stop = CancellationToken::new();
-    let stopped = stop.clone();
-    let run = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.expect("a runtime for a worker");
-        runtime.block_on(async {
-            match TcpListener::from_std(listener) {
-                Ok(listener) => drop(tokio::spawn(front.accept(listener))),
-                Err(error) => tracing::error!(%error, "a worker does not listen"),
-            }
-            stopped.cancelled().await;
-        });
-    };
-    let thread = std::thread::Builder::new().name("worker".into()).spawn(run);
-    (stop, thread.expect("a thread for a worker"))
 }
 
 /// The URL at which this machine itself reaches the relay.

@@ -30,6 +30,7 @@ use crate::endpoint::Directory;
 use crate::problem::{Code, Problem};
 use crate::router::{Presence, Router};
 use crate::store::records::Scope;
+use crate::workers::{Lanes, here};
 
 pub use subscription::Subscribed;
 
@@ -58,6 +59,8 @@ pub struct Session {
     token: Mutex<String>,
     /// When it came, in milliseconds of the Unix epoch.
     pub since_ms: u64,
+    /// The worker on whose thread it runs.
+    pub worker: usize,
     /// What it serves, in HELLO's order.
     pub subscriptions: Vec<Subscribed>,
     /// The line itself.
@@ -93,6 +96,8 @@ pub struct Sessions {
     pub urls: Arc<crate::config::PublicUrls>,
     /// Tells how far behind groups are.
     pub backlogs: Backlogs,
+    /// The threads that lines are driven on.
+    pub lanes: Lanes,
     /// Every session under way.
     pub tasks: TaskTracker,
     /// Set when no new sessions are admitted.
@@ -125,19 +130,24 @@ impl Sessions {
         let upgrade = upgrade
             .ok_or_else(|| Problem::new(Code::BadRequest, "no upgrade on this connection"))?;
         let sessions = Arc::clone(self);
-        self.tasks.spawn(async move {
+        let lane = self.lanes.of_line(upgrade::line(headers));
+        let session = async move {
             match timeout(UPGRADE_TIMEOUT, upgrade).await {
                 Ok(Ok(upgraded)) => sessions.run(upgraded, grant).await,
                 Ok(Err(error)) => tracing::debug!(%error, "an agent's upgrade failed"),
                 Err(_) => tracing::debug!("an agent's upgrade took too long"),
             }
-        });
+        };
+        self.tasks.spawn_on(session, lane);
         Ok(upgrade::switching(key))
     }
 
     /// Stays with one line until it ends. What it holds, thousands of idle lines hold.
     async fn run(self: Arc<Self>, upgraded: Upgraded, grant: Grant) {
-        let pipe = upgrade::pipe(upgraded).await;
+        let pipe = match upgrade::pipe(upgraded).await {
+            Ok(pipe) => pipe,
+            Err(error) => return tracing::warn!(%error, "an agent's socket cannot be used"),
+        };
         // ± 20 %, so that thousands of lines do not beat together.
         let heartbeat = self.setup.heartbeat.mul_f64(0.8 + 0.4 * fastrand::f64());
         let carrier = Carrier::new(Line::relay(Instant::now(), Setup { heartbeat, ..self.setup }));
@@ -244,6 +254,7 @@ impl Host {
             line: hello.line,
             token: Mutex::new(self.grant.token.clone()),
             since_ms: now_ms(),
+            worker: here(),
             subscriptions,
             carrier: Arc::clone(&self.carrier),
         });

@@ -29,7 +29,7 @@ pub(super) struct Incoming {
 }
 
 /// Carries out one attempt; all that can go wrong is told to the relay.
-pub(super) async fn attempt(work: &Work, incoming: Incoming) {
+pub(super) async fn attempt(work: Arc<Work>, incoming: Incoming) {
     let Incoming { stream, request, body, end } = incoming;
     let Some(route) = work.routes.get(usize::from(request.subscription)) else {
         return stream.refuse(Refusal::UnknownSubscription, "no such subscription at this agent");
@@ -46,7 +46,7 @@ pub(super) async fn attempt(work: &Work, incoming: Incoming) {
         work.notices.tell(Notice::Started(attempt.clone()));
     }
     let stream = Arc::new(stream);
-    let asked = ask(work, &route.target, &stream, &request, body, end);
+    let asked = ask(&work, &route.target, &stream, &request, body, end);
     let result = tokio::select! {
         biased;
         result = asked => result,
@@ -69,7 +69,7 @@ async fn ask(
     let limit = Duration::from_millis(request.deadline_ms.into()).min(target.answer_timeout());
     let key = (request.subscription, request.event);
     if request.resent
-        && let Ok(Some(earlier)) = timeout(limit, work.memory.earlier(key)).await
+        && let Ok(Some(earlier)) = Box::pin(timeout(limit, work.memory.earlier(key))).await
     {
         return Ok(repeat(stream, earlier));
     }

@@ -5,6 +5,7 @@
 mod exchange;
 mod lines;
 mod slot;
+mod threads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::socket::Trust;
 use crate::target::HttpTarget;
 
 use lines::Lines;
+use threads::Threads;
 
 /// How many lines an agent keeps: the second one is there when the first one breaks.
 pub const LINES: u8 = 2;
@@ -77,6 +79,14 @@ pub struct Route {
     pub target: Arc<HttpTarget>,
 }
 
+impl Route {
+    /// The same way, over connections of its own.
+    fn apart(&self) -> Self {
+        let (subscription, target) = (self.subscription.clone(), Arc::new(self.target.apart()));
+        Self { subscription, target }
+    }
+}
+
 /// How an agent is set up.
 pub struct Setup {
     /// The relay.
@@ -95,10 +105,11 @@ pub struct Setup {
     pub notices: Notices,
 }
 
-/// What every attempt needs.
+/// What every attempt needs that comes over one of the lines.
 struct Work {
+    /// With connections of this line's own: those of another would wake another thread.
     routes: Vec<Route>,
-    memory: AnswerMemory,
+    memory: Arc<AnswerMemory>,
     notices: Notices,
     /// Every attempt under way, whichever line it came over.
     attempts: TaskTracker,
@@ -109,10 +120,13 @@ pub struct Agent {
     relay: RelayUrl,
     trust: Trust,
     token: TokenSource,
-    lines_wanted: u8,
     max_streams: u32,
     instance: String,
-    work: Arc<Work>,
+    /// For each line.
+    works: Vec<Arc<Work>>,
+    /// Every attempt under way, whichever line it came over.
+    attempts: TaskTracker,
+    notices: Notices,
     lines: Lines,
     /// Told when the machine has slept: every line is opened anew.
     woke_up: Notify,
@@ -123,20 +137,24 @@ impl Agent {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let Setup { relay, trust, token, routes, lines, max_streams, notices } = setup;
-        let work = Work {
-            routes,
-            memory: AnswerMemory::default(),
-            notices: notices.clone(),
-            attempts: TaskTracker::new(),
+        let (memory, attempts) = (Arc::new(AnswerMemory::default()), TaskTracker::new());
+        let work = |_| {
+            Arc::new(Work {
+                routes: routes.iter().map(Route::apart).collect(),
+                memory: Arc::clone(&memory),
+                notices: notices.clone(),
+                attempts: attempts.clone(),
+            })
         };
         Self {
             relay,
             trust,
             token,
-            lines_wanted: lines.max(1),
             max_streams,
             instance: format!("{:032x}", fastrand::u128(..)),
-            work: Arc::new(work),
+            works: (0..lines.max(1)).map(work).collect(),
+            attempts,
+            notices: notices.clone(),
             lines: Lines::new(notices),
             woke_up: Notify::new(),
         }
@@ -148,18 +166,31 @@ impl Agent {
     pub async fn run(self, stop: CancellationToken) {
         let agent = Arc::new(self);
         let mut tasks = JoinSet::new();
-        for slot in 0..agent.lines_wanted {
-            tasks.spawn(Arc::clone(&agent).keep(slot, stop.clone()));
-        }
-        for route in &agent.work.routes {
-            tasks.spawn(route.target.sweep());
+        let mut threads = Threads::new();
+        for slot in 0..agent.works.len() {
+            let serve = Arc::clone(&agent).serve(slot, stop.clone());
+            if slot == 0 || !Threads::pay() {
+                tasks.spawn(serve);
+            } else if let Err(error) = threads.run(serve) {
+                tracing::warn!(%error, "no thread for a further line");
+            }
         }
         tasks.spawn(Arc::clone(&agent).watch_for_sleep());
         stop.cancelled().await;
-        agent.work.notices.tell(Notice::Draining);
+        agent.notices.tell(Notice::Draining);
         agent.lines.drain(DRAIN).await;
-        agent.work.attempts.close();
+        agent.attempts.close();
+        threads.end().await;
         tasks.shutdown().await;
+    }
+
+    /// Keeps one line open, and its connections to the targets in order.
+    async fn serve(self: Arc<Self>, slot: usize, stop: CancellationToken) {
+        let mut sweeps = JoinSet::new();
+        for route in &self.works[slot].routes {
+            sweeps.spawn(route.target.sweep());
+        }
+        self.keep(slot, stop).await;
     }
 
     async fn watch_for_sleep(self: Arc<Self>) {

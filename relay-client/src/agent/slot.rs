@@ -58,7 +58,7 @@ struct Live {
 
 impl Agent {
     /// Keeps one line open until the agent stops.
-    pub(super) async fn keep(self: Arc<Self>, slot: u8, stop: CancellationToken) {
+    pub(super) async fn keep(self: Arc<Self>, slot: usize, stop: CancellationToken) {
         if slot > 0 {
             self.lines.any().await;
             sleep(SECOND_LINE_AFTER.mul_f64(0.5 + fastrand::f64())).await;
@@ -96,14 +96,15 @@ impl Agent {
     }
 
     /// Opens a line and stays on it.
-    async fn live(self: &Arc<Self>, slot: u8, token: &str) -> Over {
+    async fn live(self: &Arc<Self>, slot: usize, token: &str) -> Over {
         let woke_up = self.woke_up.notified();
         let (live, welcome) = match self.open(slot, token).await {
             Ok(opened) => opened,
             Err(over) => return over,
         };
         let carrier = Arc::clone(&live.carrier);
-        let on_list = self.lines.add(carrier, &welcome, &self.work.routes);
+        let work = &self.works[slot];
+        let on_list = self.lines.add(carrier, &welcome, &work.routes);
         let Live { carrier, mut driver, mut goaway } = live;
         let over = tokio::select! {
             ended = &mut driver => lost(ended),
@@ -116,10 +117,10 @@ impl Agent {
         match over {
             // What is under way on the old line ends there, while the new one is opened.
             Over::Moving { .. } => {
-                let agent = Arc::clone(self);
+                let (agent, work) = (Arc::clone(self), Arc::clone(work));
                 drop(on_list);
-                self.work.attempts.spawn(async move {
-                    let _on_list = agent.lines.add(carrier, &welcome, &agent.work.routes);
+                self.attempts.spawn(async move {
+                    let _on_list = agent.lines.add(carrier, &welcome, &work.routes);
                     let _ = driver.await;
                 });
             }
@@ -130,16 +131,16 @@ impl Agent {
     }
 
     /// Dials, says HELLO, and waits for WELCOME.
-    async fn open(self: &Arc<Self>, slot: u8, token: &str) -> Result<(Live, Welcome), Over> {
+    async fn open(self: &Arc<Self>, slot: usize, token: &str) -> Result<(Live, Welcome), Over> {
         let hello = self.hello(slot);
         hello.check(&VERSIONS).map_err(|e| Over::Slow { why: e.to_string() })?;
-        let socket = dial(&self.relay, &self.trust, token).await.map_err(not_dialed)?;
+        let socket = dial(&self.relay, &self.trust, token, line(slot)).await.map_err(not_dialed)?;
         let line = Line::agent(Instant::now(), hello)
             .map_err(|e| Over::Slow { why: format!("too many subscriptions: {e}") })?;
         let carrier = Carrier::new(line);
         let (welcomed, mut welcome) = oneshot::channel();
         let (leaving, goaway) = mpsc::channel(1);
-        let on = events(Arc::clone(&self.work), welcomed, leaving);
+        let on = events(Arc::clone(&self.works[slot]), welcomed, leaving);
         let drive = drive(socket, Arc::clone(&carrier), on);
         let mut driver = AbortOnDropHandle::new(tokio::spawn(drive));
         tokio::select! {
@@ -149,18 +150,13 @@ impl Agent {
         }
     }
 
-    fn hello(&self, slot: u8) -> Hello {
+    fn hello(&self, slot: usize) -> Hello {
         Hello {
             versions: VERSIONS.to_vec(),
             agent: AGENT.to_owned(),
             instance: self.instance.clone(),
-            line: slot,
-            subscriptions: self
-                .work
-                .routes
-                .iter()
-                .map(|route| route.subscription.clone())
-                .collect(),
+            line: line(slot),
+            subscriptions: self.works[slot].routes.iter().map(|r| r.subscription.clone()).collect(),
             max_streams: self.max_streams,
             stream_credit: STREAM_CREDIT,
             line_credit: LINE_CREDIT,
@@ -194,6 +190,11 @@ impl Agent {
     }
 }
 
+/// The number of a line; an agent has few.
+fn line(slot: usize) -> u8 {
+    u8::try_from(slot).unwrap_or(u8::MAX)
+}
+
 /// What the driver is to do with what concerns the line itself.
 fn events(
     work: Arc<Work>,
@@ -204,8 +205,7 @@ fn events(
     move |event| match event {
         Event::Opened { stream, request, body, end } => {
             let incoming = Incoming { stream, request, body, end };
-            let work_of_attempt = Arc::clone(&work);
-            work.attempts.spawn(async move { attempt(&work_of_attempt, incoming).await });
+            work.attempts.spawn(attempt(Arc::clone(&work), incoming));
         }
         Event::Welcome(welcome) => {
             if let Some(welcomed) = welcomed.take() {

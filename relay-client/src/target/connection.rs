@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection to a target, driven by whoever uses it: no task of its own, so nothing wakes across tasks.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use ::http::{Request, Response};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 
@@ -18,10 +19,12 @@ use crate::socket::Socket;
 /// The most header bytes of an answer that are read; more is a bad response.
 const ANSWER_HEAD_MAX: usize = 64 * 1024;
 
+type Machine = Pin<Box<http1::Connection<TokioIo<Socket>, RequestBody>>>;
+
 /// A connection, and the machine that moves its bytes.
 pub(super) struct Connection {
     sender: SendRequest<RequestBody>,
-    machine: Pin<Box<http1::Connection<TokioIo<Socket>, RequestBody>>>,
+    machine: Machine,
     finished: bool,
     /// Since when nobody uses it.
     pub(super) idle_since: Instant,
@@ -39,20 +42,13 @@ impl Connection {
     /// Sends a request and waits for the final answer's head (interim ones are skipped).
     ///
     /// When nothing was sent, because the connection had been closed meanwhile, the request comes back.
-    pub(super) async fn send(
+    pub(super) fn send(
         &mut self,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, (hyper::Error, Option<Request<RequestBody>>)> {
-        let mut answer = pin!(self.sender.try_send_request(request));
-        poll_fn(|cx| {
-            run(&mut self.machine, &mut self.finished, cx);
-            answer.as_mut().poll(cx)
-        })
-        .await
-        .map_err(|mut error| {
-            let unsent = error.take_message();
-            (error.into_error(), unsent)
-        })
+    ) -> impl Future<Output = Result<Response<Incoming>, (hyper::Error, Option<Request<RequestBody>>)>>
+    {
+        let answer = self.sender.try_send_request(request);
+        Sending { machine: &mut self.machine, finished: &mut self.finished, answer }
     }
 
     /// The next frame of the answer's body.
@@ -95,11 +91,33 @@ impl Connection {
     }
 }
 
-fn run(
-    machine: &mut Pin<Box<http1::Connection<TokioIo<Socket>, RequestBody>>>,
-    finished: &mut bool,
-    cx: &mut Context<'_>,
-) {
+pin_project_lite::pin_project! {
+    /// A request under way, and the machine that moves it. An `async` block would hold the library's future twice.
+    struct Sending<'a, F> {
+        machine: &'a mut Machine,
+        finished: &'a mut bool,
+        #[pin]
+        answer: F,
+    }
+}
+
+impl<T, M, F> Future for Sending<'_, F>
+where
+    F: Future<Output = Result<T, TrySendError<M>>>,
+{
+    type Output = Result<T, (hyper::Error, Option<M>)>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        run(this.machine, this.finished, cx);
+        this.answer.poll(cx).map_err(|mut error| {
+            let unsent = error.take_message();
+            (error.into_error(), unsent)
+        })
+    }
+}
+
+fn run(machine: &mut Machine, finished: &mut bool, cx: &mut Context<'_>) {
     // Its errors are told to the request or the body that they concern.
     if !*finished && machine.as_mut().poll(cx).is_ready() {
         *finished = true;

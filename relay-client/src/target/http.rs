@@ -41,7 +41,7 @@ impl Default for Options {
 }
 
 /// Where the bytes go.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Address {
     Host { name: String, port: u16, tls: bool },
     Unix(PathBuf),
@@ -85,6 +85,20 @@ impl HttpTarget {
         Ok(Self { url: whole, address, host, base, trust, options, pool: Pool::new() })
     }
 
+    /// The same target over connections of its own.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            url: self.url.clone(),
+            address: self.address.clone(),
+            host: self.host.clone(),
+            base: self.base.clone(),
+            trust: self.trust.clone(),
+            options: self.options.clone(),
+            pool: Pool::new(),
+        }
+    }
+
     /// The URL, written out.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -111,26 +125,25 @@ impl HttpTarget {
         request: &Request,
         body: RequestBody,
     ) -> Result<Answering<'_>, Failure> {
-        let mut message = self.message(request, body)?;
-        if let Some(connection) = self.pool.take().await {
-            match self.exchange(connection, message).await {
-                Ok(answering) => return Ok(answering),
-                // The kept connection was closed under our hands before anything was written.
-                Err((_, Some(unsent))) => message = unsent,
-                Err((error, None)) => return Err(broken(&error)),
-            }
+        let message = self.message(request, body)?;
+        let Some(mut connection) = self.pool.take().await else {
+            return Box::pin(self.send_anew(message)).await;
+        };
+        match connection.send(message).await {
+            Ok(response) => Ok(Answering { response, connection, target: self }),
+            // The kept connection was closed under our hands before anything was written.
+            Err((_, Some(unsent))) => Box::pin(self.send_anew(unsent)).await,
+            Err((error, None)) => Err(broken(&error)),
         }
-        let connection = Box::pin(self.connect()).await?;
-        self.exchange(connection, message).await.map_err(|(error, _)| broken(&error))
     }
 
-    async fn exchange(
-        &self,
-        mut connection: Connection,
-        message: HttpRequest<RequestBody>,
-    ) -> Result<Answering<'_>, (hyper::Error, Option<HttpRequest<RequestBody>>)> {
-        let response = connection.send(message).await?;
-        Ok(Answering { response, connection, target: self })
+    /// Sends a request over a connection of its own. Rare beside the other, so it does not weigh on it.
+    async fn send_anew(&self, message: HttpRequest<RequestBody>) -> Result<Answering<'_>, Failure> {
+        let mut connection = self.connect().await?;
+        match connection.send(message).await {
+            Ok(response) => Ok(Answering { response, connection, target: self }),
+            Err((error, _)) => Err(broken(&error)),
+        }
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
@@ -208,9 +221,10 @@ impl Answering<'_> {
     }
 
     /// Keeps the connection for the next request, if the answer is complete.
-    pub async fn finish(self) {
-        drop(self.response);
-        self.target.pool.give(self.connection).await;
+    pub fn finish(self) -> impl Future<Output = ()> {
+        let Self { response, connection, target } = self;
+        drop(response);
+        target.pool.give(connection)
     }
 }
 

@@ -35,7 +35,11 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         help: "Domain whose subdomains are endpoint keys",
     },
-    Setting { name: "workers", default: "1", help: "Threads that serve connections" },
+    Setting {
+        name: "workers",
+        default: "",
+        help: "Threads that serve connections, if not one for each of an agent's lines",
+    },
     Setting {
         name: "trusted_proxies",
         default: "",

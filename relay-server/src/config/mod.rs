@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use relay_client::agent::LINES;
 
 use crate::endpoint::units::{bytes, duration};
 
@@ -57,7 +58,9 @@ impl Config {
             listen: given.take("listen", address),
             public_url: given.take_optional("public_url", urls::base),
             hooks_domain: given.take_optional("hooks_domain", domain),
-            workers: given.take("workers", |text| whole(text, 1, 256)),
+            workers: given
+                .take_optional("workers", |text| whole(text, 1, 256))
+                .unwrap_or_else(workers),
             trusted_proxies: given.take("trusted_proxies", networks),
             in_flight: given.take("in_flight", |text| size(text, 1 << 20, 1 << 40)),
             headers_max: given.take("headers_max", |text| size(text, 1 << 10, 40 << 10)),
@@ -75,6 +78,11 @@ impl Config {
         }
         given.finish(config)
     }
+}
+
+/// One for each of an agent's lines, if there are as many cores.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(LINES.into())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -8,6 +8,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use relay_client::socket::Socket;
 use relay_client::wire::Pipe;
+use relay_protocol::LINE_HEADER;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -39,9 +40,16 @@ pub(super) fn switching(key: &HeaderValue) -> Response<()> {
     response
 }
 
-/// The plain socket, without the HTTP library's buffers around it.
-pub(super) async fn pipe(upgraded: Upgraded) -> Pipe {
+/// Which of its agent's lines it is to be, by a hint that not every agent gives ([`LINE_HEADER`]).
+pub(super) fn line(headers: &HeaderMap) -> usize {
+    let hint = headers.get(LINE_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+    hint.map_or(0, |line: u8| line.into())
+}
+
+/// The plain socket, without the HTTP library's buffers around it, at home on the thread that this runs on.
+pub(super) async fn pipe(upgraded: Upgraded) -> std::io::Result<Pipe> {
     let parts = upgraded.downcast::<ServerIo>().expect("every connection is served over it");
-    let socket: TcpStream = TokioIo::into_inner(parts.io).into_inner();
-    Pipe::new(Socket::Tcp(socket), &parts.read_buf, Role::Server).await
+    let socket = TokioIo::into_inner(parts.io).into_inner();
+    let socket = TcpStream::from_std(socket.into_std()?)?;
+    Ok(Pipe::new(Socket::Tcp(socket), &parts.read_buf, Role::Server).await)
 }

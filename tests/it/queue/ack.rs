@@ -3,6 +3,7 @@
 use relay_tests::raw::Written;
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
+use relay_tests::wait::until;
 
 use super::{Waiting, seen_as, taken};
 
@@ -118,8 +119,12 @@ async fn a_caller_who_hangs_up_while_it_is_taken_in_loses_nothing() {
         provider.begin(&request).await.reset();
     }
     story.take("last").await;
-    let (target, count) = (Target::echo().await, story.ledger().deliveries().len());
+    let (target, ledger) = (Target::echo().await, story.ledger());
     let _agent = story.agent(&target).await;
-    target.has_seen(count).await;
-    story.ledger().all(count, "delivered").await;
+    until("what was taken in is delivered, once", async || {
+        let kept = ledger.deliveries();
+        let delivered = kept.iter().all(|delivery| delivery.state == "delivered");
+        delivered && kept.len() == target.seen().len()
+    })
+    .await;
 }

@@ -1,0 +1,112 @@
+//! The threads that serve connections. Each has a runtime of its own, so that what a request needs wakes on the thread
+//! that accepted it: that costs half of what waking across threads does.
+//!
+//! It knows listeners and threads; what is served there is others' business.
+
+use std::cell::Cell;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::CancellationToken;
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+thread_local! {
+    static HERE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Which worker's thread this is; 0 is the one that the relay was started on.
+#[must_use]
+pub fn here() -> usize {
+    HERE.get()
+}
+
+/// All workers that run.
+#[derive(Debug)]
+pub struct Workers {
+    handles: Vec<Handle>,
+    stop: CancellationToken,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// `count` workers, the first of which is the runtime that this is called on.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no runtime.
+    pub fn start(count: usize) -> std::io::Result<Self> {
+        let (mut handles, mut threads) = (vec![Handle::current()], Vec::new());
+        let stop = CancellationToken::new();
+        for number in 1..count {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            handles.push(runtime.handle().clone());
+            let stopped = stop.clone();
+            let run = move || {
+                HERE.set(number);
+                runtime.block_on(stopped.cancelled());
+            };
+            threads.push(std::thread::Builder::new().name("worker".into()).spawn(run)?);
+        }
+        Ok(Self { handles, stop, threads })
+    }
+
+    /// Where tasks of each worker are spawned.
+    #[must_use]
+    pub fn lanes(&self) -> Lanes {
+        Lanes(self.handles.clone().into())
+    }
+
+    /// Ends the threads, and whatever still runs on them.
+    pub async fn end(self) {
+        self.stop.cancel();
+        for thread in self.threads {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+/// The way onto each worker.
+#[derive(Debug, Clone)]
+pub struct Lanes(Arc<[Handle]>);
+
+impl Lanes {
+    /// The worker that drives this one of an agent's lines: its lines are spread, so that each worker has one at hand.
+    #[must_use]
+    pub fn of_line(&self, line: usize) -> &Handle {
+        &self.0[line % self.0.len()]
+    }
+
+    /// Every worker, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Handle> {
+        self.0.iter()
+    }
+}
+
+/// One listener for each worker, all on the same port: the kernel spreads connections over them.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn listen(address: SocketAddr, workers: usize) -> std::io::Result<Vec<TcpListener>> {
+    if workers == 1 {
+        return Ok(vec![bind(address, false)?]);
+    }
+    // A shared port would be shared with another relay as well: so first it must be had alone.
+    let alone = bind(address, false)?.local_addr()?;
+    (0..workers).map(|_| bind(alone, true)).collect()
+}
+
+fn bind(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
