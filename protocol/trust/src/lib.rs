@@ -1,0 +1,28 @@
+//! Who may have sent a webhook. Pure: no sockets, no tasks, no clock, no files.
+//!
+//! A [`Profile`] says as data how a provider signs, what it wants to hear when a URL is registered, where its event ids
+//! are and how it behaves; [`Profiles`] are the embedded table (`providers.toml`) and the user's own rows. A verifier
+//! takes a profile, a [`Request`] as it was received, byte for byte, the [`Keys`] of the endpoint and the time, and
+//! gives a [`Finding`].
+//!
+//! - [`profile`]: the table, its schema and its mistakes; `PROFILES.md` beside this crate tells it to people
+//! - [`request`], [`secret`], [`finding`]: what goes in and what comes out
+//! - `selector`, `template`: the small languages of the table; `json` and `form` read bodies for them
+
+#![expect(dead_code, reason = "the verifiers, which use the table, are not there yet")]
+
+mod encoding;
+pub mod finding;
+mod form;
+mod json;
+pub mod profile;
+mod reading;
+pub mod request;
+pub mod secret;
+mod selector;
+mod template;
+
+pub use finding::{Finding, NeedsCertificate, Reason, State};
+pub use profile::{Profile, ProfileError, Profiles};
+pub use request::{Certificates, Keys, Request};
+pub use secret::Secret;

@@ -1,0 +1,165 @@
+//! Profiles: what is known of each provider, as data. The embedded table and the user's own rows have one schema.
+
+mod build;
+mod build_rule;
+pub(crate) mod check;
+mod delivery;
+mod generic;
+mod mistake;
+pub(crate) mod pattern;
+mod row;
+pub(crate) mod rule;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+pub use self::delivery::{Ack, Delivery, Fallback};
+pub use self::mistake::{Mistake, ProfileError};
+pub use self::table::Profiles;
+
+use self::check::{Check, Kind};
+use self::row::Generic;
+use self::rule::Rule;
+use crate::reading::Reading;
+use crate::request::Request;
+use crate::selector::Selector;
+
+/// How sure a row of the table is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// Read in the provider's own library or its tests.
+    Sdk,
+    /// Read on the provider's pages.
+    Docs,
+    /// Read in two independent places elsewhere.
+    Second,
+    /// Not confirmed, or not said.
+    #[default]
+    Unverified,
+}
+
+/// A parameter of a profile: a key of the setting `verify_param.NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// What it is, in words; may be empty.
+    pub what: String,
+    /// Whether nothing can be verified without it.
+    pub required: bool,
+}
+
+/// What is known of a provider.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    name: String,
+    confidence: Confidence,
+    pub(crate) checks: Vec<Check>,
+    generic: Option<Generic>,
+    pub(crate) body_bound: bool,
+    ids: Vec<Selector>,
+    types: Vec<Selector>,
+    delivery: Delivery,
+    pub(crate) rules: Vec<Rule>,
+    parameters: Vec<Parameter>,
+}
+
+impl Profile {
+    /// Its name in the table.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How sure the table is of it.
+    #[must_use]
+    pub const fn confidence(&self) -> Confidence {
+        self.confidence
+    }
+
+    /// The parameters that it takes.
+    #[must_use]
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// How the provider delivers.
+    #[must_use]
+    pub const fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// The provider's id of this event: the same when it sends it again.
+    #[must_use]
+    pub fn event_id(&self, request: &Request<'_>) -> Option<String> {
+        Reading::new(request, &BTreeMap::new()).first(&self.ids)
+    }
+
+    /// What kind of event it is, in the provider's words.
+    #[must_use]
+    pub fn event_type(&self, request: &Request<'_>) -> Option<String> {
+        Reading::new(request, &BTreeMap::new()).first(&self.types)
+    }
+
+    /// The value of the endpoint's setting `dedup` that suits the provider; `body` where it gives no id of its own.
+    ///
+    /// `None` for a profile that is of no provider in particular.
+    #[must_use]
+    pub fn dedup(&self) -> Option<String> {
+        if self.generic.is_some() {
+            return None;
+        }
+        Some(self.ids.iter().find_map(Selector::for_dedup).unwrap_or_else(|| "body".to_owned()))
+    }
+
+    /// What is best done where the target gives no answer to this request.
+    #[must_use]
+    pub fn fallback(&self, request: &Request<'_>) -> Fallback {
+        let params = BTreeMap::new();
+        let reading = Reading::new(request, &params);
+        match &self.delivery.answer_is_data {
+            Some(when) if when.applies(&reading) => Fallback::Fail,
+            _ => Fallback::Queue,
+        }
+    }
+
+    /// Whether its URL is signed, so that the endpoint must know it as the provider does (`public_url`).
+    #[must_use]
+    pub fn signs_url(&self) -> bool {
+        use crate::template::MessagePart::{Path, Url, UrlDecoded};
+        self.checks.iter().any(|check| match &check.kind {
+            Kind::Signed(scheme) => {
+                [Url, UrlDecoded, Path].iter().any(|part| scheme.message.has(part))
+            }
+            Kind::Contentful { .. } | Kind::MessageSignature { .. } => true,
+            _ => false,
+        })
+    }
+
+    /// This profile for an endpoint with these parameters. Check them here, once, and keep what is returned.
+    ///
+    /// # Errors
+    /// What is wrong with the parameters, in words.
+    pub fn fit(&self, params: &BTreeMap<String, String>) -> Result<Self, String> {
+        let known = |name: &String| self.parameters.iter().any(|known| known.name == *name);
+        if let Some(stranger) = params.keys().find(|name| !known(name)) {
+            let names: Vec<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();
+            let all = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(format!("{} has no parameter {stranger}: it takes {all}", self.name));
+        }
+        let missing = self.parameters.iter().find(|p| p.required && !params.contains_key(&p.name));
+        if let Some(Parameter { name, what, .. }) = missing {
+            return Err(format!("{} needs the parameter {name}: {what}", self.name));
+        }
+        let mut fitted = self.clone();
+        if let Some(generic) = self.generic {
+            fitted.checks = vec![generic.check(params).map_err(|e| format!("{}: {e}", self.name))?];
+        }
+        Ok(fitted)
+    }
+}

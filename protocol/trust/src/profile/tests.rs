@@ -1,0 +1,161 @@
+//! Tables that are good, and tables with mistakes.
+
+use super::*;
+
+/// What is wrong with this table.
+fn wrong(text: &str) -> String {
+    Profiles::with_file(text).expect_err("a mistake").to_string()
+}
+
+fn params(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn the_embedded_table_has_every_provider() {
+    let profiles = Profiles::embedded();
+    assert!(profiles.names().count() >= 54);
+    for name in ["stripe", "aws_sns", "aws-sns", "standard-webhooks", "standard_webhooks", "hmac"] {
+        assert!(profiles.get(name).is_some(), "{name}");
+    }
+    assert!(profiles.get("nobody").is_none());
+}
+
+#[test]
+fn a_file_adds_rows_and_takes_the_place_of_others() {
+    let text = r#"
+        schema = 1
+        [ours]
+        verify = [{ kind = "token", from = "hdr:x-ours" }]
+        [stripe]
+        verify = [{ kind = "basic" }]
+        event = { id = ["hdr:x-id"] }
+    "#;
+    let profiles = Profiles::with_file(text).expect("a good table");
+    assert_eq!(profiles.get("ours").map(|p| p.confidence()), Some(Confidence::Unverified));
+    assert_eq!(profiles.get("stripe").and_then(|p| p.dedup()), Some("header:x-id".into()));
+    assert!(profiles.get("github").is_some());
+}
+
+#[test]
+fn every_mistake_is_told_with_its_line() {
+    let text = r#"
+        schema = 2
+        [a]
+        verify = [
+          { kind = "hmac", digest = "sha3", sig = { header = "x", enc = "hex" }, message = "{body}" },
+        ]
+        [b]
+        verify = [
+          { kind = "basic" },
+          { kind = "hmac", digest = "sha1", sig = { header = "x", enc = "hex" }, message = "{bodi}" },
+        ]
+        [c]
+        colour = "red"
+        [d]
+        event = { id = ["hdr:x",
+          "nowhere"] }
+        [e]
+        verify = [
+          { kind = "basic" },
+          { kind = "basic", digest = "sha1" },
+        ]
+    "#;
+    let found = Profiles::with_file(text).expect_err("mistakes");
+    let lines: Vec<usize> = found.mistakes.iter().map(|mistake| mistake.line).collect();
+    assert_eq!(lines, [2, 5, 10, 13, 16, 20], "{found}");
+    assert_eq!(found.line(), 2);
+    assert!(found.to_string().contains("line 13: unknown field `colour`"), "{found}");
+    assert!(found.to_string().contains("line 20: digest has no meaning for this kind"), "{found}");
+}
+
+#[test]
+fn what_is_no_table_is_told() {
+    assert!(wrong("[a]\n[a").starts_with("line 2: "));
+    assert!(wrong("a = 1").starts_with("line 1: "));
+    assert!(wrong("\n[Stripe]").contains("line 2: \"Stripe\" is no name"));
+    assert!(wrong("[off]").contains("no name"));
+}
+
+#[test]
+fn what_does_not_fit_together_is_told() {
+    let check = |entry: &str| wrong(&format!("[a]\nverify = [{{ {entry} }}]"));
+    let sig = r#"sig = { header = "x", enc = "hex" }"#;
+    assert!(check(&format!(r#"kind = "hmac", {sig}, message = "{{body}}""#)).contains("digest"));
+    assert!(
+        check(&format!(r#"kind = "hmac", digest = "sha1", {sig}, message = "{{ts}}""#))
+            .contains("there must be a ts")
+    );
+    assert!(
+        check(&format!(r#"kind = "hash", digest = "sha1", {sig}, message = "{{body}}""#))
+            .contains("{secret}")
+    );
+    assert!(
+        check(&format!(
+            r#"kind = "rsa_pkcs1", digest = "sha1", key = "cert_url:hdr:x", {sig}, message = "a""#
+        ))
+        .contains("cert_hosts")
+    );
+    assert!(check(r#"kind = "token", from = "hdr:a b""#).contains("no name of a header field"));
+    assert!(check(r#"kind = "sns", cert_host_re = "(" "#).contains("no regular expression"));
+}
+
+#[test]
+fn a_handshake_signs_nothing_for_anybody() {
+    let rule = |rest: &str| {
+        format!(
+            "[a]\nhandshake = [{{ when = {{ method = \"GET\" }}, {rest}, respond = {{ status = 200, body = \
+             \"{{hmac_sha256_hex:query:c}}\" }} }}]"
+        )
+    };
+    assert!(wrong(&rule("verify = false")).contains("needs a guard"));
+    assert!(wrong(&rule("verify = true")).contains("needs a guard"));
+    let guarded = rule(r#"verify = false, guard = { "query:c" = "^[a-z]+$" }"#);
+    assert!(Profiles::with_file(&guarded).is_ok());
+    assert!(wrong(&rule("verify = 1")).contains("token-if-set"));
+}
+
+#[test]
+fn parameters_are_checked() {
+    let profiles = Profiles::embedded();
+    let fit = |name: &str, given: &[(&str, &str)]| {
+        profiles.get(name).expect("a profile").fit(&params(given)).map(|_| ())
+    };
+    assert_eq!(fit("stripe", &[]), Ok(()));
+    assert!(fit("stripe", &[("x", "1")]).is_err_and(|e| e.contains("stripe has no parameter x")));
+    assert!(fit("paypal", &[]).is_err_and(|e| e.contains("webhook_id")));
+    assert_eq!(fit("paypal", &[("webhook_id", "1")]), Ok(()));
+    assert_eq!(fit("meta", &[("verify_token", "1")]), Ok(()));
+    assert!(fit("hmac", &[]).is_err_and(|e| e.contains("header")));
+    assert_eq!(
+        fit("hmac", &[("header", "X-Sig"), ("template", "{ts}.{body}"), ("timestamp", "X-T")]),
+        Ok(())
+    );
+    assert!(fit("hmac", &[("header", "x"), ("digest", "md5")]).is_err_and(|e| e.contains("md5")));
+    assert!(fit("hmac", &[("header", "x"), ("template", "{")]).is_err());
+    assert_eq!(fit("token", &[]), Ok(()));
+    assert!(fit("token", &[("header", "x"), ("from", "query:y")]).is_err());
+}
+
+#[test]
+fn an_event_is_read_and_told_by_its_selectors() {
+    let profiles = Profiles::embedded();
+    let headers: [(&[u8], &[u8]); 2] =
+        [(b"X-GitHub-Delivery", b"72d3"), (b"x-github-event", b"push")];
+    let request = Request {
+        method: "POST",
+        url: b"https://h/x",
+        headers: &headers,
+        body: br#"{"id":"evt_1"}"#,
+    };
+    let github = profiles.get("github").expect("github");
+    assert_eq!(github.event_id(&request), Some("72d3".into()));
+    assert_eq!(github.event_type(&request), Some("push".into()));
+    assert_eq!(profiles.get("stripe").and_then(|p| p.event_id(&request)), Some("evt_1".into()));
+    assert_eq!(profiles.get("slack").and_then(|p| p.event_id(&request)), None);
+    let dedup = |name: &str| profiles.get(name).and_then(|p| p.dedup());
+    assert_eq!(dedup("github"), Some("header:x-github-delivery".into()));
+    assert_eq!(dedup("stripe"), Some("json:/id".into()));
+    assert_eq!(dedup("sendgrid"), Some("body".into()));
+    assert_eq!(dedup("hmac"), None);
+}
