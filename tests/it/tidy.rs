@@ -9,10 +9,11 @@ const FILE_MAX: usize = 400;
 const FUNCTION_MAX: usize = 70;
 
 /// Where sources are.
-const ROOMS: [&str; 8] = [
+const ROOMS: [&str; 9] = [
     "protocol/src",
     "protocol/tests",
     "protocol/trust/src",
+    "protocol/trust/tests",
     "relay-client/src",
     "relay-server/src",
     "tests/src",
