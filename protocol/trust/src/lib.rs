@@ -7,14 +7,13 @@
 //!
 //! - [`profile`]: the table, its schema and its mistakes; `PROFILES.md` beside this crate tells it to people
 //! - [`request`], [`secret`], [`finding`]: what goes in and what comes out
-//! - [`verify()`]: what makes the one of the other
+//! - [`verify()`]: what makes the one of the other; [`handshake()`]: what is answered before there are events
 //! - `selector`, `template`: the small languages of the table; `json` and `form` read bodies for them
-
-#![expect(dead_code, reason = "the handshakes are not answered yet")]
 
 mod encoding;
 pub mod finding;
 mod form;
+pub mod handshake;
 mod json;
 pub mod profile;
 mod reading;
@@ -25,6 +24,7 @@ mod template;
 mod verify;
 
 pub use finding::{Finding, NeedsCertificate, Reason, State};
+pub use handshake::{Answer, Keep, handshake};
 pub use profile::{Profile, ProfileError, Profiles};
 pub use request::{Certificates, Keys, Request};
 pub use secret::Secret;

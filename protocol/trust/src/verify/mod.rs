@@ -13,6 +13,7 @@ mod sns;
 mod time;
 mod token;
 
+pub(crate) use self::certificate::allowed;
 pub(crate) use self::key::key;
 
 use crate::finding::{Finding, NeedsCertificate, Reason, State};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use relay_trust::{Certificates, Finding, Keys, Profiles, Request, Secret, verify};
+use relay_trust::{Certificates, Finding, Keys, Profile, Profiles, Request, Secret, verify};
 use serde_json::Value;
 
 /// A vector, as it stands in the files.
@@ -131,6 +131,16 @@ impl Case {
 
     /// What is found; a certificate that is not at hand is a panic.
     pub(crate) fn find(&self) -> Finding {
+        self.with_request(|profile, request, keys| {
+            verify(profile, request, keys, &self.certificates, self.now_ms).expect("certificates")
+        })
+    }
+
+    /// Does something with this request, its profile and its keys.
+    pub(crate) fn with_request<T>(
+        &self,
+        act: impl FnOnce(&Profile, &Request<'_>, &Keys<'_>) -> T,
+    ) -> T {
         let profiles = Profiles::embedded();
         let profile =
             profiles.get(&self.provider).expect("a profile").fit(&self.params).expect("fits");
@@ -143,6 +153,6 @@ impl Case {
             body: &self.body,
         };
         let keys = Keys { secrets: &self.secrets, params: &self.params, tolerance_s: None };
-        verify(&profile, &request, &keys, &self.certificates, self.now_ms).expect("certificates")
+        act(&profile, &request, &keys)
     }
 }
