@@ -8,6 +8,7 @@
 //! - [`profile`]: the table, its schema and its mistakes; `PROFILES.md` beside this crate tells it to people
 //! - [`request`], [`secret`], [`finding`]: what goes in and what comes out
 //! - [`verify()`]: what makes the one of the other; [`handshake()`]: what is answered before there are events
+//! - [`standard`]: how a relay signs anew
 //! - `selector`, `template`: the small languages of the table; `json` and `form` read bodies for them
 
 mod encoding;
@@ -20,6 +21,7 @@ mod reading;
 pub mod request;
 pub mod secret;
 mod selector;
+pub mod standard;
 mod template;
 mod verify;
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::pattern::Pattern;
 use crate::encoding::{Digest, Encoding};
 use crate::selector::{self, Selector};
-use crate::template::Message;
+use crate::template::{Message, MessagePart};
 
 /// One way in which a provider proves who it is, and when it applies.
 #[derive(Debug, Clone)]
@@ -20,6 +20,26 @@ pub(crate) struct Check {
     /// It does not apply to secrets of this form.
     pub(crate) not_if_secret: Option<Pattern>,
     pub(crate) kind: Kind,
+}
+
+impl Check {
+    /// Whether it is a signature that any body could be sent with.
+    pub(crate) fn leaves_body_unsigned(&self) -> bool {
+        let Kind::Signed(scheme) = &self.kind else { return false };
+        let binding = [MessagePart::Body, MessagePart::Crc32, MessagePart::FormSorted];
+        !binding.iter().any(|part| scheme.message.has(part))
+    }
+
+    /// The tolerance of the signed time, if one is signed.
+    pub(crate) fn tolerance_s(&mut self) -> Option<&mut u32> {
+        match &mut self.kind {
+            Kind::Signed(scheme) => scheme.time.as_mut().map(|time| &mut time.tolerance_s),
+            Kind::Sns { tolerance_s, .. }
+            | Kind::Contentful { tolerance_s }
+            | Kind::MessageSignature { tolerance_s, .. } => Some(tolerance_s),
+            Kind::Token { .. } | Kind::Basic | Kind::Adyen { .. } => None,
+        }
+    }
 }
 
 /// The proof.

@@ -11,6 +11,9 @@ use super::rule::When;
 pub struct Delivery {
     /// How long it waits for an answer, where that is published.
     pub timeout: Option<Duration>,
+    /// How long to wait for the target's answer (the endpoint's setting `reply_timeout`), so that the provider still
+    /// hears of an acknowledgement; `None` where nothing is known.
+    pub reply_timeout: Option<Duration>,
     /// What it takes for a success, in words.
     pub success: Option<String>,
     /// When it tries again, in words.

@@ -52,7 +52,11 @@ impl Generic {
             Self::Token => token(params)?,
         };
         let row = CheckRow::deserialize(Value::Table(row));
-        row.map_err(|e| e.message().trim().to_owned())?.build()
+        let check = row.map_err(|e| e.message().trim().to_owned())?.build()?;
+        if check.leaves_body_unsigned() {
+            return Err("template leaves out the {body}: anybody could send another one".into());
+        }
+        Ok(check)
     }
 }
 

@@ -54,6 +54,9 @@ pub struct Parameter {
     pub required: bool,
 }
 
+/// The parameter that says how far a signed time may be from now.
+const TOLERANCE: &str = "tolerance";
+
 /// What is known of a provider.
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -159,6 +162,13 @@ impl Profile {
         let mut fitted = self.clone();
         if let Some(generic) = self.generic {
             fitted.checks = vec![generic.check(params).map_err(|e| format!("{}: {e}", self.name))?];
+        }
+        if let Some(own) = params.get(TOLERANCE) {
+            let own = own
+                .parse()
+                .map_err(|_| format!("{}: tolerance is a number of seconds", self.name))?;
+            let times = fitted.checks.iter_mut().filter_map(Check::tolerance_s);
+            times.for_each(|tolerance_s| *tolerance_s = own);
         }
         Ok(fitted)
     }

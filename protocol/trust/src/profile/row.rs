@@ -147,6 +147,8 @@ pub(super) struct EventRow {
 pub(super) struct DeliveryRow {
     /// Seconds; 0 is not known.
     pub(super) timeout_s: u32,
+    /// Seconds; 0 is not said.
+    pub(super) wait_s: u32,
     pub(super) ok: Option<String>,
     pub(super) retries: Option<String>,
     /// Bytes; 0 is not known.

@@ -12,9 +12,9 @@ use toml::{Spanned, de::ValueDeserializer};
 
 use super::check::{Check, Kind};
 use super::mistake::{Mistakes, ProfileError};
-use super::row::{DeliveryRow, Row};
+use super::row::{DeliveryRow, Generic, Row};
 use super::rule::{Rule, When};
-use super::{Delivery, Parameter, Profile};
+use super::{Delivery, Parameter, Profile, TOLERANCE};
 use crate::selector::Selector;
 
 /// The table that comes with the program.
@@ -108,7 +108,13 @@ fn key(name: &str) -> String {
 
 /// The profile in this row; what is wrong with it is told.
 fn profile(name: &str, row: Row, at: &Range<usize>, mistakes: &mut Mistakes<'_>) -> Profile {
-    let checks = each(row.verify, mistakes, super::row::CheckRow::build);
+    let mut checks = each(row.verify, mistakes, |check: super::row::CheckRow| {
+        let check = check.build()?;
+        if row.body_bound && check.leaves_body_unsigned() {
+            return Err("message leaves the body unsigned: say body_bound = false".to_owned());
+        }
+        Ok(check)
+    });
     let rules = each(row.handshake, mistakes, super::row::RuleRow::build);
     let selector = |text: String| text.parse::<Selector>();
     let ids = each(row.event.id, mistakes, selector);
@@ -116,8 +122,16 @@ fn profile(name: &str, row: Row, at: &Range<usize>, mistakes: &mut Mistakes<'_>)
     if row.generic.is_some() && !checks.is_empty() {
         mistakes.add(at, "generic: what is verified is said by the endpoint's parameters");
     }
-    let mut parameters = parameters(&checks, &rules, row.params);
-    let generic = row.generic.into_iter().flat_map(super::row::Generic::params);
+    let mut described = row.params;
+    if row.generic == Some(Generic::Hmac)
+        || checks.iter_mut().any(|check| check.tolerance_s().is_some())
+    {
+        described.entry(TOLERANCE.to_owned()).or_insert_with(|| {
+            "how far the signed time may be from now, in seconds; 0 is any time".to_owned()
+        });
+    }
+    let mut parameters = parameters(&checks, &rules, described);
+    let generic = row.generic.into_iter().flat_map(Generic::params);
     parameters.extend(generic.map(|(name, what)| Parameter {
         name: name.to_owned(),
         what: what.to_owned(),
@@ -172,8 +186,14 @@ fn delivery(row: DeliveryRow, at: &Range<usize>, mistakes: &mut Mistakes<'_>) ->
             None::<When>
         }
     });
+    let seconds = |s: u32| (s > 0).then(|| Duration::from_secs(s.into()));
+    let timeout = seconds(row.timeout_s);
     Delivery {
-        timeout: (row.timeout_s > 0).then(|| Duration::from_secs(row.timeout_s.into())),
+        timeout,
+        // A tenth is for the way there and back, at least half a second.
+        reply_timeout: seconds(row.wait_s).or_else(|| {
+            timeout.map(|all| all.saturating_sub((all / 10).max(Duration::from_millis(500))))
+        }),
         success: row.ok,
         retries: row.retries,
         max_body: (row.max_body > 0).then_some(row.max_body),

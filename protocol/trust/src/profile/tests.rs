@@ -96,6 +96,10 @@ fn what_does_not_fit_together_is_told() {
         ))
         .contains("cert_hosts")
     );
+    assert!(
+        check(&format!(r#"kind = "hmac", digest = "sha1", {sig}, message = "{{method}}""#))
+            .contains("body_bound = false")
+    );
     assert!(check(r#"kind = "token", from = "hdr:a b""#).contains("no name of a header field"));
     assert!(check(r#"kind = "sns", cert_host_re = "(" "#).contains("no regular expression"));
 }
@@ -133,6 +137,13 @@ fn parameters_are_checked() {
     );
     assert!(fit("hmac", &[("header", "x"), ("digest", "md5")]).is_err_and(|e| e.contains("md5")));
     assert!(fit("hmac", &[("header", "x"), ("template", "{")]).is_err());
+    assert!(
+        fit("hmac", &[("header", "x"), ("template", "{method}")])
+            .is_err_and(|e| e.contains("{body}"))
+    );
+    assert_eq!(fit("stripe", &[("tolerance", "86400")]), Ok(()));
+    assert!(fit("stripe", &[("tolerance", "1d")]).is_err_and(|e| e.contains("seconds")));
+    assert!(fit("github", &[("tolerance", "1")]).is_err_and(|e| e.contains("no parameter")));
     assert_eq!(fit("token", &[]), Ok(()));
     assert!(fit("token", &[("header", "x"), ("from", "query:y")]).is_err());
 }
@@ -158,4 +169,17 @@ fn an_event_is_read_and_told_by_its_selectors() {
     assert_eq!(dedup("stripe"), Some("json:/id".into()));
     assert_eq!(dedup("sendgrid"), Some("body".into()));
     assert_eq!(dedup("hmac"), None);
+}
+
+#[test]
+fn a_relay_answers_before_the_provider_gives_up() {
+    let profiles = Profiles::embedded();
+    let wait = |name: &str| {
+        profiles.get(name).and_then(|p| p.delivery().reply_timeout).map(|d| d.as_millis())
+    };
+    assert_eq!(wait("slack"), Some(2500));
+    assert_eq!(wait("github"), Some(9000));
+    assert_eq!(wait("linear"), Some(4000));
+    assert_eq!(wait("stripe"), None);
+    assert_eq!(profiles.get("bitbucket").and_then(|p| p.delivery().max_body), Some(262_144));
 }
