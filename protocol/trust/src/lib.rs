@@ -8,10 +8,12 @@
 //! - [`profile`]: the table, its schema and its mistakes; `PROFILES.md` beside this crate tells it to people
 //! - [`request`], [`secret`], [`finding`]: what goes in and what comes out
 //! - [`verify()`]: what makes the one of the other; [`handshake()`]: what is answered before there are events
+//! - [`explain()`]: why something is not good, for people
 //! - [`standard`]: how a relay signs anew
 //! - `selector`, `template`: the small languages of the table; `json` and `form` read bodies for them
 
 mod encoding;
+pub mod explain;
 pub mod finding;
 mod form;
 pub mod handshake;
@@ -25,6 +27,7 @@ pub mod standard;
 mod template;
 mod verify;
 
+pub use explain::explain;
 pub use finding::{Finding, NeedsCertificate, Reason, State};
 pub use handshake::{Answer, Keep, handshake};
 pub use profile::{Profile, ProfileError, Profiles};

@@ -1,5 +1,6 @@
 //! Requests as providers send them, published or made by their own libraries, and what must be found.
 
+mod explained;
 mod generic;
 mod handshakes;
 mod reasons;
