@@ -1,7 +1,7 @@
 //! The fuzz targets over their checked-in corpora, and over noise made of them: what a fuzzer once found stays found.
 
 #[expect(unreachable_pub, reason = "it is a crate of its own elsewhere")]
-#[path = "../../tests/fuzz/src/lib.rs"]
+#[path = "../../tests/fuzz/src/wire.rs"]
 mod targets;
 
 use std::path::Path;

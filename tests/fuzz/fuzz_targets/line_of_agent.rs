@@ -1,4 +1,4 @@
-//! See `relay_fuzz::line_of_agent`.
+//! See `relay_fuzz::wire::line_of_agent`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| relay_fuzz::line_of_agent(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| relay_fuzz::wire::line_of_agent(data));

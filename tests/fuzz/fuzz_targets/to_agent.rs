@@ -1,4 +1,4 @@
-//! See `relay_fuzz::to_agent`.
+//! See `relay_fuzz::wire::to_agent`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| relay_fuzz::to_agent(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| relay_fuzz::wire::to_agent(data));

@@ -1,4 +1,4 @@
-//! See `relay_fuzz::to_relay`.
+//! See `relay_fuzz::wire::to_relay`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| relay_fuzz::to_relay(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| relay_fuzz::wire::to_relay(data));
