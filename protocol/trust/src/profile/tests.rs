@@ -183,3 +183,26 @@ fn a_relay_answers_before_the_provider_gives_up() {
     assert_eq!(wait("stripe"), None);
     assert_eq!(profiles.get("bitbucket").and_then(|p| p.delivery().max_body), Some(262_144));
 }
+
+#[test]
+fn the_row_in_the_document_is_good() {
+    let document = include_str!("../../PROFILES.md");
+    let row =
+        document.split("```").nth(1).and_then(|block| block.strip_prefix("toml\n")).expect("a row");
+    let profiles = Profiles::with_file(row).unwrap_or_else(|e| panic!("{e}"));
+    let acme = profiles.get("acme").expect("acme");
+    assert_eq!((acme.checks.len(), acme.rules.len(), acme.confidence()), (1, 1, Confidence::Docs));
+}
+
+#[test]
+fn the_document_names_every_parameter_of_the_generic_profiles() {
+    let document = include_str!("../../PROFILES.md");
+    for name in ["hmac", "token"] {
+        let profiles = Profiles::embedded();
+        for parameter in profiles.get(name).expect("a profile").parameters() {
+            let told = format!("`{}`", parameter.name);
+            assert!(document.contains(&told), "{told} of {name}");
+            assert!(!parameter.what.is_empty());
+        }
+    }
+}
