@@ -85,6 +85,8 @@ names! {
         TimestampInFuture = "timestamp_in_future",
         /// The signature says itself that its time has passed.
         SignatureExpired = "signature_expired",
+        /// The id that is signed holds what would let it be read as an id and something else.
+        MalformedId = "malformed_id",
         /// A part of the body or of the query that is signed is not there.
         FieldMissing = "field_missing",
         /// The body cannot be read, or names a signed part twice: no JSON, no form.

@@ -33,6 +33,9 @@ const fn sentence(reason: Reason) -> &'static str {
             "It is from a time further ahead than the tolerance: a clock is wrong."
         }
         Reason::SignatureExpired => "The signature says itself that its time has passed.",
+        Reason::MalformedId => {
+            "The id that is signed could be read as an id and something else: no full stop may be in it."
+        }
         Reason::FieldMissing => "A part of the body or of the query that is signed is not there.",
         Reason::MalformedBody => {
             "The body is not what this provider sends: it cannot be read, or names a part twice."

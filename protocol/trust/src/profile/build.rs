@@ -24,7 +24,8 @@ impl CheckRow {
         let only_if = self.only_if.clone().into_iter().collect();
         let only_if_secret = self.only_if_secret.clone();
         let not_if_secret = self.not_if_secret.clone();
-        Ok(Check { only_if, only_if_secret, not_if_secret, kind: self.kind()? })
+        let id_guards = self.id_guard.clone().into_iter().collect();
+        Ok(Check { only_if, only_if_secret, not_if_secret, id_guards, kind: self.kind()? })
     }
 
     fn kind(mut self) -> Built<Kind> {

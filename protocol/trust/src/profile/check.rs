@@ -19,6 +19,8 @@ pub(crate) struct Check {
     pub(crate) only_if_secret: Option<Pattern>,
     /// It does not apply to secrets of this form.
     pub(crate) not_if_secret: Option<Pattern>,
+    /// What signed values must look like, lest they run into what stands beside them in the message.
+    pub(crate) id_guards: Vec<(Selector, Pattern)>,
     pub(crate) kind: Kind,
 }
 

@@ -57,6 +57,8 @@ pub(super) struct CheckRow {
     pub(super) only_if: BTreeMap<Selector, String>,
     pub(super) only_if_secret: Option<Pattern>,
     pub(super) not_if_secret: Option<Pattern>,
+    #[serde(default)]
+    pub(super) id_guard: BTreeMap<Selector, Pattern>,
     pub(super) digest: Option<Digest>,
     pub(super) key: Option<Key>,
     pub(super) sig: Option<SignatureRow>,

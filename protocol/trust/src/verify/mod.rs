@@ -122,6 +122,12 @@ impl Case<'_, '_> {
                 return Err(Wrong::Absent(Reason::HeaderMissing));
             }
         }
+        for (selector, pattern) in &check.id_guards {
+            let Some(value) = self.reading.value(selector)? else { continue };
+            if !std::str::from_utf8(&value).is_ok_and(|value| pattern.fits(value)) {
+                return Err(Reason::MalformedId.into());
+            }
+        }
         match &check.kind {
             Kind::Signed(scheme) => signed::check(self, check, scheme),
             Kind::Token { from, prefix } => token::check(self, check, from, prefix),

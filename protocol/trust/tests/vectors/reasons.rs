@@ -194,6 +194,19 @@ fn a_time_that_is_none() {
 }
 
 #[test]
+fn an_id_that_runs_into_what_stands_beside_it() {
+    // "msg" at 1614265330 with the body "5.x" is signed like "msg.1614265330" at 5 with the body "x".
+    for name in ["svix-p1", "standard_webhooks-p1"] {
+        let header = if name == "svix-p1" { "svix-id" } else { "webhook-id" };
+        assert_eq!(
+            case(name).with(header, |id| format!("{id}.1")).told(),
+            "failed malformed_id",
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn bodies_that_are_no_text_no_json_and_no_form() {
     for body in [&b"\xff\xfe\x00"[..], b"", b"\xef\xbb\xbf{}", b"{\"a\":1,\"a\":2}"] {
         for name in ["github-p1", "stripe-p1", "svix-p1", "discord-p1", "twitch-p1"] {
