@@ -25,6 +25,32 @@ impl EventId {
         Self(Uuid::now_v7().into_bytes())
     }
 
+    /// A new id; in the millisecond after the one of `newest` when that is ahead of the clock.
+    #[must_use]
+    pub fn now_or_after(newest: Self) -> Self {
+        let now = Self::now();
+        if now > newest {
+            return now;
+        }
+        let random = u128::from_be_bytes(now.0) & (u128::MAX >> 48);
+        Self((u128::from(newest.unix_ms() + 1) << 80 | random).to_be_bytes())
+    }
+
+    /// The next id of the same millisecond; the first of the next one if there is none.
+    #[must_use]
+    pub fn successor(self) -> Self {
+        // What is counted up: the 62 bits after the variant (RFC 9562 §5.7).
+        const COUNTED: u128 = u128::MAX >> 66;
+        const VERSION_AND_VARIANT: u128 = 7 << 76 | 2 << 62;
+        let number = u128::from_be_bytes(self.0);
+        let next = if number & COUNTED < COUNTED {
+            number + 1
+        } else {
+            u128::from(self.unix_ms() + 1) << 80 | VERSION_AND_VARIANT
+        };
+        Self(next.to_be_bytes())
+    }
+
     /// The smallest id an event taken at this millisecond of the Unix epoch can have: a bound for range queries.
     #[must_use]
     pub fn first_at(unix_ms: u64) -> Self {
@@ -194,6 +220,20 @@ mod tests {
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(EventId::first_at(ids[0].unix_ms()) <= ids[0]);
         assert!(EventId::first_at(ids[0].unix_ms() + 1) > ids[0]);
+    }
+
+    #[test]
+    fn the_next_id_is_a_uuid_of_version_7_as_well() {
+        let full = u128::from_be_bytes(EventId::now().0) | u128::MAX >> 66;
+        for id in [EventId::now(), EventId::from_bytes(full.to_be_bytes())] {
+            for next in [id.successor(), EventId::now_or_after(id)] {
+                assert!(id < next, "{id} {next}");
+                let uuid = Uuid::from_bytes(next.0);
+                assert_eq!(uuid.get_version_num(), 7);
+                assert_eq!(uuid.get_variant(), uuid::Variant::RFC4122);
+                assert!(next.unix_ms() - id.unix_ms() <= 1);
+            }
+        }
     }
 
     #[test]

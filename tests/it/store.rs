@@ -6,14 +6,15 @@ mod retention;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use relay_protocol::id::Name;
+use relay_protocol::id::{EventId, Name};
 use relay_server::clock::now_ms;
+use relay_server::event::Body;
 use relay_server::store::StoreError;
 use relay_server::store::records::{
-    Attempt, AttemptResult, Dedup, Lease, Next, Promise, Receipt, Room, Standing, Start,
+    Attempt, AttemptResult, Dedup, Keep, Lease, Next, Promise, Receipt, Room, Standing, Start,
 };
-use relay_tests::shelf::{ROOMY, Shelf, accepting, due, key, seq};
-use relay_tests::wait::soon;
+use relay_tests::shelf::{ROOMY, Shelf, accepting, due, event, key, seq};
+use relay_tests::wait::{soon, until};
 
 /// A lease that runs out while the story waits for it.
 const SHORT: u64 = 1;
@@ -32,6 +33,23 @@ async fn what_was_accepted_is_there_after_a_restart_in_its_order() {
         due.leased.iter().map(|leased| format!("{:?}", leased.event.body)).collect();
     assert!(bodies[0].contains("\"0\"") && bodies[19].contains("\"19\""), "{bodies:?}");
     assert_eq!(shelf.counts().await, [("delivering", 20)]);
+}
+
+#[tokio::test]
+async fn new_ids_follow_the_newest_one_also_over_a_restart_and_when_it_has_gone() {
+    let mut shelf = Shelf::fresh().await;
+    let ahead = EventId::first_at(now_ms() + 3_600_000);
+    shelf.note(event(shelf.endpoint, ahead, Body::Absent(0)), 200);
+    shelf.store().flush().await.unwrap();
+    for _ in 0..2 {
+        shelf.reopen();
+        assert!(shelf.store().new_id() > ahead && shelf.store().new_id() > ahead);
+        shelf
+            .store()
+            .set_retention(shelf.endpoint, Keep { age_ms: u64::MAX, events: Some(0), bytes: None });
+        shelf.answered(200).await;
+        until("retention has taken them", async || shelf.listed().await.is_empty()).await;
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! - [`relay`]: a relay in this process or as the real program · [`agent`]: an agent likewise · [`wire`]: an agent by
 //!   hand, frame by frame
 //! - [`provider`]: who sends webhooks · [`target`]: who gets them · [`raw`]: what both of them really say
-//! - [`tamper`]: the disk below a relay, slow or failing
+//! - [`tamper`]: the disk below a relay, slow or failing · [`clock`]: its wall clock, to be set
 //! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
 //! - [`load`], [`fast_target`], [`cost`]: what the benchmarks are told with
 //! - [`ledger`]: what the store of a relay has written down
@@ -16,6 +16,7 @@
 
 pub mod agent;
 pub mod chaos;
+pub mod clock;
 pub mod cost;
 pub mod fast_target;
 pub mod folder;

@@ -68,7 +68,11 @@ impl Shelf {
     /// An event with this body, taken now.
     #[must_use]
     pub fn event(&self, body: &str) -> Event {
-        event(self.endpoint, EventId::now(), Body::Memory(Bytes::copy_from_slice(body.as_bytes())))
+        event(
+            self.endpoint,
+            self.store().new_id(),
+            Body::Memory(Bytes::copy_from_slice(body.as_bytes())),
+        )
     }
 
     /// Accepts an event that is due at once, and gives its id.

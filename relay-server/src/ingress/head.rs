@@ -68,7 +68,7 @@ impl TrustedProxies {
 /// # Errors
 /// A [`Problem`] for what is malformed, beyond the bounds, or in a loop.
 pub(super) fn read(
-    endpoint: EndpointId,
+    (id, endpoint): (EventId, EndpointId),
     parts: &Parts,
     path: Bytes,
     peer: &Peer,
@@ -98,7 +98,7 @@ pub(super) fn read(
     };
     let ours = [&CONTENT_LENGTH, &FORWARDED, &FORWARDED_FOR, &FORWARDED_PROTO, &FORWARDED_HOST];
     Ok(Head {
-        id: EventId::now(),
+        id,
         endpoint,
         method: method(&parts.method),
         path,

@@ -126,7 +126,8 @@ impl Ingress {
         peer: &Peer,
     ) -> Result<Head, Problem> {
         let pseudonym = self.dispatcher.pseudonym();
-        head::read(endpoint.id, parts, path, peer, &self.trusted, &self.bounds, pseudonym)
+        let id = (self.store.new_id(), endpoint.id);
+        head::read(id, parts, path, peer, &self.trusted, &self.bounds, pseudonym)
     }
 }
 

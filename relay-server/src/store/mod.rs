@@ -3,6 +3,7 @@
 //! What must survive goes through one writer that commits in groups; what is only looked at is read beside it. A verb's
 //! promise is durable when it has returned, unless its name says that it is only noted.
 
+mod ids;
 pub mod records;
 mod replays;
 mod seen;
@@ -17,6 +18,7 @@ use relay_protocol::id::{EventId, Name};
 use tokio::sync::{Notify, oneshot};
 
 use crate::endpoint::{Endpoint, EndpointId};
+use ids::Ids;
 use records::{
     Acceptance, Change, Due, Keep, NewEndpoint, OldKey, Promise, Receipt, Settlement, Standing,
     Token, Want,
@@ -82,6 +84,7 @@ pub struct Store {
     reader: Reader,
     spool: Arc<Spool>,
     instance: String,
+    ids: Ids,
 }
 
 impl Store {
@@ -102,14 +105,20 @@ impl Store {
         let spool = Spool::open(data)
             .map_err(|e| OpenError::Broken(data.display().to_string(), e.to_string()))?;
         let spool = Arc::new(spool);
-        let (writer, reader, instance) = sqlite::open(data, &spool)?;
-        Ok(Self { writer, reader, spool, instance })
+        let sqlite::Opened { writer, reader, instance, newest } = sqlite::open(data, &spool)?;
+        Ok(Self { writer, reader, spool, instance, ids: Ids::after(newest) })
     }
 
     /// The store's own id, chosen once when it was made: the relay's name in `Via`.
     #[must_use]
     pub fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// An id for a new event, greater than every id before it.
+    #[must_use]
+    pub fn new_id(&self) -> EventId {
+        self.ids.next()
     }
 
     /// Where large bodies go.

@@ -4,6 +4,7 @@ mod ack;
 mod batch;
 mod bounds;
 mod breaker;
+mod clock;
 mod dedup;
 mod durable;
 mod fallback;

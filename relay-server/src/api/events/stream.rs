@@ -80,7 +80,7 @@ impl Telling {
     }
 
     async fn tell(&mut self, feed: &mut Feed) -> Over {
-        let mut last = EventId::first_at(now_ms());
+        let mut last = self.api.store.new_id();
         if let Some(after) = self.query.after
             && let Err(over) = self.catch_up(after).await
         {

@@ -118,7 +118,7 @@ impl Work {
         let query = Query::of(api, who, pairs)?;
         let mut filter = query.filter(api, who, Scope::Replay)?;
         // What comes from now on is not replayed, nor what the replay itself makes.
-        filter.before = filter.before.min(EventId::first_at(now_ms() + 1));
+        filter.before = filter.before.min(api.store.new_id());
         let endpoint = query.endpoints.into_iter().next();
         let endpoint = endpoint.ok_or_else(|| Refused::new(Code::BadRequest, "which endpoint?"))?;
         let group =

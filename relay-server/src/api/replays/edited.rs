@@ -110,7 +110,7 @@ impl Order<'_> {
         what: String,
     ) -> Result<(u32, EventId), Refused> {
         let bad = |why: String| Refused::new(Code::BadRequest, why);
-        let (id, old) = (EventId::now(), &found.event.head);
+        let (id, old) = (self.api.store.new_id(), &found.event.head);
         let head = Arc::new(edits.head(id, old).map_err(bad)?);
         let bytes = match &edits.body_base64 {
             Some(text) => {

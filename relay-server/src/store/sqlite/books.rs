@@ -100,6 +100,8 @@ pub(in super::super) struct Books {
     wakes: Wakes,
     /// When the steady clock was last written down.
     steady_ms: u64,
+    /// The newest event's id, or that of one that was newer and has gone.
+    newest: EventId,
 }
 
 impl Books {
@@ -127,6 +129,7 @@ impl Books {
             fresh: Vec::new(),
             wakes,
             steady_ms: 0,
+            newest: newest(connection)?,
         })
     }
 
@@ -219,6 +222,7 @@ impl Books {
         let total = self.totals.entry(endpoint).or_default();
         (total.n, total.bytes) = (total.n + 1, total.bytes + bytes);
         self.recounted.insert(endpoint);
+        self.newest = self.newest.max(event);
         if self.wakes.feed.receiver_count() > 0 {
             self.fresh.push((endpoint, event));
         }
@@ -258,15 +262,17 @@ impl Books {
         self.keep_time(connection)
     }
 
-    /// Writes the steady clock down, by which things are due: the next program that opens the store goes on from there.
+    /// Writes down the steady clock, by which things are due, and the newest id: the next program that opens the store goes
+    /// on from there.
     fn keep_time(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let now_ms = clock::steady_ms();
         if now_ms < self.steady_ms.saturating_add(STEADY_EVERY_MS) {
             return Ok(());
         }
         self.steady_ms = now_ms;
-        let sql = "INSERT OR REPLACE INTO meta(key, value) VALUES('steady', ?1)";
-        connection.prepare_cached(sql)?.execute([now_ms.to_string()])?;
+        let sql = "INSERT OR REPLACE INTO meta(key, value) VALUES('steady', ?1), ('newest', ?2)";
+        let newest = self.newest.to_string();
+        connection.prepare_cached(sql)?.execute([now_ms.to_string(), newest])?;
         Ok(())
     }
 
@@ -290,6 +296,18 @@ impl Books {
             self.waiting.entry(endpoint).or_default().add(n, bytes);
         }
     }
+}
+
+/// The newest id that the store has seen: of an event that is there, or of one that retention has taken since.
+pub(super) fn newest(connection: &Connection) -> rusqlite::Result<EventId> {
+    let sql = "SELECT value FROM meta WHERE key = 'newest'";
+    let noted: Option<String> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+    let noted = noted.and_then(|id| id.parse().ok()).unwrap_or(EventId::from_bytes([0; 16]));
+    let sql = "SELECT (SELECT max(id) FROM events WHERE events.endpoint = totals.endpoint) newest FROM totals
+         WHERE newest IS NOT NULL";
+    let mut select = connection.prepare(sql)?;
+    let mut there = select.query_map([], |row| row.get(0).map(EventId::from_bytes))?;
+    there.try_fold(noted, |newest, id| Ok(newest.max(id?)))
 }
 
 fn totals(connection: &Connection) -> rusqlite::Result<HashMap<EndpointId, Total>> {

@@ -23,7 +23,7 @@ pub(super) mod tokens;
 mod writer;
 
 pub(super) use batch::Answer;
-pub(super) use open::{create, open};
+pub(super) use open::{Opened, create, open};
 pub(super) use ops::{Op, Urgency};
 pub(super) use reader::Reader;
 pub(super) use writer::Writer;

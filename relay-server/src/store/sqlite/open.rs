@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use relay_protocol::id::EventId;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::super::OpenError;
 use super::super::spool::Spool;
-use super::{Reader, Writer, schema};
+use super::{Reader, Writer, books, schema};
 
 pub(super) const DATABASE: &str = "relay.db";
 const LOCK: &str = "relay.lock";
@@ -66,11 +67,18 @@ pub(in super::super) fn create(data: &Path) -> Result<(), OpenError> {
     File::open(data).and_then(|directory| directory.sync_all()).map_err(|e| broken(&e))
 }
 
+/// A store that is open.
+pub(in super::super) struct Opened {
+    pub(in super::super) writer: Writer,
+    pub(in super::super) reader: Reader,
+    /// The store's own id.
+    pub(in super::super) instance: String,
+    /// The newest event's id, or that of one that was newer and has gone.
+    pub(in super::super) newest: EventId,
+}
+
 /// Opens the database of a directory; nobody else may have it open.
-pub(in super::super) fn open(
-    data: &Path,
-    spool: &Arc<Spool>,
-) -> Result<(Writer, Reader, String), OpenError> {
+pub(in super::super) fn open(data: &Path, spool: &Arc<Spool>) -> Result<Opened, OpenError> {
     let path = data.join(DATABASE);
     if !path.exists() {
         return Err(OpenError::Missing(show(data)));
@@ -91,9 +99,10 @@ pub(in super::super) fn open(
     if swept > 0 {
         tracing::info!(swept, "spool files without an event were deleted");
     }
+    let newest = books::newest(&connection).map_err(broken)?;
     let reader = Reader::new(path.clone());
     let writer = Writer::start(connection, path, lock, Arc::clone(spool)).map_err(broken)?;
-    Ok((writer, reader, instance))
+    Ok(Opened { writer, reader, instance, newest })
 }
 
 /// A connection for the writer.
@@ -136,7 +145,7 @@ fn refuse_network(data: &Path) -> Result<(), OpenError> {
 }
 
 fn sweep(connection: &Connection, spool: &Spool) -> Result<usize, OpenError> {
-    let wanted = |event: relay_protocol::id::EventId| {
+    let wanted = |event: EventId| {
         let sql = "SELECT 1 FROM events WHERE body_kept = 'spool' AND id = ?1 LIMIT 1";
         let found = connection.query_row(sql, [event.as_bytes()], |_| Ok(())).optional();
         // What cannot be looked up is not deleted.

@@ -1,19 +1,13 @@
 //! The wall clock is set by hours while the relay runs, and while it is away.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{PAUSE, Report, STREAMS};
 use crate::chaos::keeper::Mood;
 use crate::chaos::rig::Rig;
+use crate::clock::WallClock;
 use crate::relay::Relay;
 use crate::wait::pass;
-
-/// Where Debian's package `faketime` has its library.
-const LIBRARIES: [&str; 2] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-];
 
 /// Where the clock is set to, and whether the relay is away meanwhile.
 const JUMPS: [(&str, bool); 6] =
@@ -33,18 +27,9 @@ const RECOVERY_MAX: Duration = Duration::from_secs(10);
 /// # Errors
 /// Why this cannot be done here.
 pub async fn clock_jumps(rounds: u32) -> Result<Report, String> {
-    let library = LIBRARIES.iter().find(|path| Path::new(path).exists());
-    let library = library.ok_or("libfaketime is not installed")?;
     let begun = Instant::now();
     let mut relay = Relay::program(&[]).await;
-    relay.stop().await;
-    let clock = relay.data.file("clock", "+0");
-    relay.under = ["env", &format!("LD_PRELOAD={library}")].map(str::to_owned).to_vec();
-    relay.under.push(format!("FAKETIME_TIMESTAMP_FILE={}", clock.display()));
-    // The steady clock stays true, as it does when somebody sets a machine's clock.
-    let how = ["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"];
-    relay.under.extend(how.map(str::to_owned));
-    relay.resume_program().await;
+    let clock = WallClock::of(&mut relay).await?;
     let mut rig = Rig::of(relay, &[]).await;
     rig.start_agent();
     rig.served().await;
@@ -64,13 +49,13 @@ pub async fn clock_jumps(rounds: u32) -> Result<Report, String> {
 }
 
 /// One jump, while everything fails and waits to be tried again.
-async fn jump(rig: &mut Rig, clock: &Path, to: &str, restarts: bool) -> Result<(), String> {
+async fn jump(rig: &mut Rig, clock: &WallClock, to: &str, restarts: bool) -> Result<(), String> {
     rig.keeper.is(Mood::Failing(500));
     let load = rig.load(STREAMS, PAUSE);
     pass(LOOK).await;
     load.stop().await;
     let calm = arrivals(rig).await;
-    std::fs::write(clock, to).expect("the clock is set");
+    clock.set(to);
     if restarts {
         rig.kill_relay().await;
         rig.restart_relay().await;
