@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::events::{covered, no_event, replay};
 use super::{Api, Bearer, Json, Refused};
-use crate::clock::now_ms;
+use crate::clock::{now_ms, steady_ms};
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::problem::Code;
 use crate::store::records::{ReplayOrder, ReplayStep, Replayable, Replayed, Room, Scope};
@@ -102,7 +102,7 @@ impl Order<'_> {
         let could = self.api.store.count_replayable(self.endpoint.id, vec![event], which.clone());
         refuse_nothing(could.await?)?;
         let replay = self.begin(what).await?;
-        let events = vec![(event, now_ms())];
+        let events = vec![(event, steady_ms())];
         let step = step(replay, self.endpoint.id, events, &which, room);
         refuse_nothing(self.api.store.replay(step).await?)?;
         Ok(replay)

@@ -3,6 +3,7 @@
 use relay_tests::clock::WallClock;
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
+use serde_json::json;
 
 use super::{Waiting, bodies};
 
@@ -43,4 +44,28 @@ async fn order_and_pages_hold_over_restarts_with_the_clock_set_back() {
     target.has_seen(8).await;
     assert_eq!(bodies(&target.seen()), posted);
     story.ledger().all(8, "delivered").await;
+}
+
+#[tokio::test]
+async fn a_replay_goes_at_once_also_after_the_clock_was_set() {
+    let mut story = Waiting::on(Relay::program(&[]).await, &[("reply", "ack")]).await;
+    let clock = match WallClock::of(&mut story.relay).await {
+        Ok(clock) => clock,
+        Err(why) => return println!("skipped, replays with a clock that is set: {why}"),
+    };
+    let target = Target::echo().await;
+    let _agent = story.agent(&target).await;
+    let id = story.take("x").await;
+    story.ledger().reads(&["delivered"]).await;
+    clock.set("+2h");
+    let one = format!("/events/{id}/replay");
+    let all = json!({"filter": {"endpoint": "story"}, "rate": "1000/s"});
+    let (as_it_was, edited) = (json!({}), json!({"edit": {"path": "/edited"}}));
+    for (path, wanted, deliveries) in
+        [(&one, as_it_was, 2), (&one, edited, 3), (&"/replays".to_owned(), all, 5)]
+    {
+        story.relay.api().post(path, &wanted).await.unwrap();
+        target.has_seen(deliveries).await;
+        story.ledger().all(deliveries, "delivered").await;
+    }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Order, group, step};
 use crate::api::events::Query;
 use crate::api::{Api, Bearer, Json, Refused};
-use crate::clock::now_ms;
+use crate::clock::steady_ms;
 use crate::delivery::Rate;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::problem::Code;
@@ -159,7 +159,7 @@ impl Work {
     }
 
     async fn run(mut self, replay: u32) -> Result<Replayed, StoreError> {
-        let (began_ms, room) = (now_ms(), Room::of(&self.endpoint.settings));
+        let (began_ms, room) = (steady_ms(), Room::of(&self.endpoint.settings));
         let mut replayed = Replayed::default();
         while !replayed.full && !self.draining.is_cancelled() {
             let ids = self.next(REPLAY_STEP_MAX).await?;

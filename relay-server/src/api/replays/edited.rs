@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::Order;
 use crate::api::Refused;
 use crate::api::events::whole_body;
-use crate::clock::now_ms;
+use crate::clock::steady_ms;
 use crate::event::{Body, Event, Head};
 use crate::problem::Code;
 use crate::store::StoreError;
@@ -131,7 +131,7 @@ impl Order<'_> {
         let groups = group.map_or_else(|| groups(found), |group| vec![group]);
         let delivery = |group| {
             let (order_key, collapse_key) = (None, None);
-            NewDelivery { group, start: Start::Due(now_ms()), order_key, collapse_key }
+            NewDelivery { group, start: Start::Due(steady_ms()), order_key, collapse_key }
         };
         let replay = self.begin(what).await?;
         let acceptance = Acceptance {
