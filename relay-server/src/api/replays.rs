@@ -97,7 +97,8 @@ impl Order<'_> {
         group: Option<Name>,
         what: String,
     ) -> Result<u32, Refused> {
-        let which = Replayable { group, not_open: false, never_succeeded: false };
+        let groups = Some(self.endpoint.settings.groups.as_slice().into());
+        let which = Replayable { group, groups, not_open: false, never_succeeded: false };
         let room = Room::of(&self.endpoint.settings);
         let could = self.api.store.count_replayable(self.endpoint.id, vec![event], which.clone());
         refuse_nothing(could.await?)?;

@@ -241,3 +241,47 @@ async fn the_order_of_arrival_is_the_order_of_a_backlog() {
     let expected: Vec<_> = (0..20).map(|n| n.to_string()).collect();
     assert_eq!(bodies(&target.has_seen(20).await), expected);
 }
+
+#[tokio::test]
+async fn what_waits_for_a_group_that_is_removed_is_a_dead_letter_that_says_so() {
+    let settings = [ACK, ("groups", "ci"), ("order", "endpoint"), ("retry", "10ms")];
+    let mut story = Waiting::with(&settings).await;
+    let (main, ci) = (Target::echo().await, Target::by_hand().await);
+    let in_ci = |asks: &mut relay_protocol::hello::Subscription| asks.group = "ci".parse().unwrap();
+    let _ci = agent(&story, &ci, in_ci).await;
+    let ids = [story.take("1").await, story.take("2").await, story.take("3").await];
+    let (_, mut under_way) = ci.asked().await;
+    let set = async |story: &Waiting, groups: &str| {
+        let change = json!({"settings": {"groups": groups}});
+        story.relay.api().patch("/endpoints/story", &change).await.unwrap();
+    };
+    set(&story, "main").await;
+    // What is under way goes on; it is not tried again.
+    under_way.send(Written::answer(500).body("no").bytes()).await;
+    let ledger = story.ledger();
+    let removed = ["dead", "pending"].repeat(3);
+    ledger.reads(&removed).await;
+    for delivery in ledger.deliveries().iter().filter(|delivery| delivery.group == "ci") {
+        assert_eq!(delivery.code.as_deref(), Some("group_removed"), "{delivery:?}");
+        assert!(delivery.detail.as_deref().unwrap().contains("group ci"), "{delivery:?}");
+    }
+    story.relay.stop().await;
+    story.relay.resume().await;
+    let _main = story.agent(&main).await;
+    assert_eq!(bodies(&main.has_seen(3).await), ["1", "2", "3"]);
+    // A replay to every group that had it leaves out the one that is no more.
+    let one = format!("/events/{}/replay", ids[0]);
+    story.relay.api().post(&one, &json!({})).await.unwrap();
+    main.has_seen(4).await;
+    let groups: Vec<String> =
+        ledger.deliveries().into_iter().filter(|d| d.replay > 0).map(|d| d.group).collect();
+    assert_eq!(groups, ["main"]);
+    // It is kept: once the group is back, it can have all of it.
+    set(&story, "ci").await;
+    let again = Target::echo().await;
+    let _again = agent(&story, &again, in_ci).await;
+    let wanted = json!({"filter": {"endpoint": "story", "group": "ci", "state": ["dead"]}});
+    story.relay.api().post("/replays", &wanted).await.unwrap();
+    assert_eq!(again.has_seen(3).await.len(), 3);
+    ledger.adds_up();
+}

@@ -126,7 +126,8 @@ impl Work {
         let rate = wanted.rate.as_deref().map(Rate::parse).transpose();
         let rate = rate.map_err(|why| Refused::new(Code::BadRequest, format!("rate: {why}")))?;
         let never_succeeded = wanted.only_never_succeeded;
-        let which = Replayable { group: group.clone(), not_open: true, never_succeeded };
+        let groups = Some(endpoint.settings.groups.as_slice().into());
+        let which = Replayable { group: group.clone(), groups, not_open: true, never_succeeded };
         let (store, draining) = (Arc::clone(&api.store), api.sessions.draining.clone());
         Ok(Self { store, draining, endpoint, filter, group, which, rate })
     }

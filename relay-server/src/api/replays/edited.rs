@@ -128,7 +128,10 @@ impl Order<'_> {
         let body = self.body(id, bytes).await?;
         let trailers = found.event.trailers.clone();
         let event = Arc::new(Event { head, body, trailers, held: None });
-        let groups = group.map_or_else(|| groups(found), |group| vec![group]);
+        let groups = match group {
+            Some(group) => vec![group],
+            None => groups(found, &self.endpoint.settings.groups),
+        };
         let delivery = |group| {
             let (order_key, collapse_key) = (None, None);
             NewDelivery { group, start: Start::Due(steady_ms()), order_key, collapse_key }
@@ -166,10 +169,10 @@ impl Order<'_> {
     }
 }
 
-/// The groups that had an event.
-fn groups(found: &Found) -> Vec<Name> {
-    let mut groups: Vec<Name> =
-        found.deliveries.iter().map(|delivery| delivery.group.clone()).collect();
+/// The groups that had an event, of those that are still there.
+fn groups(found: &Found, there: &[Name]) -> Vec<Name> {
+    let had = found.deliveries.iter().map(|delivery| delivery.group.clone());
+    let mut groups: Vec<Name> = had.filter(|group| there.contains(group)).collect();
     groups.sort_unstable();
     groups.dedup();
     groups

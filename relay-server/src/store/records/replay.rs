@@ -1,5 +1,7 @@
 //! What is replayed: who wants what again, in steps, and what came of it.
 
+use std::sync::Arc;
+
 use relay_protocol::id::{EventId, Name};
 
 use super::Room;
@@ -32,6 +34,8 @@ pub struct ReplayOrder {
 pub struct Replayable {
     /// To this group; `None` for every group that had it.
     pub group: Option<Name>,
+    /// To these groups only: a group that was removed has nobody to deliver to it. `None` for any.
+    pub groups: Option<Arc<[Name]>>,
     /// Not where one is under way anyway.
     pub not_open: bool,
     /// Not where one ever succeeded.

@@ -11,6 +11,7 @@ pub(super) mod list;
 mod open;
 mod ops;
 mod reader;
+mod removed;
 pub(super) mod replay;
 mod retention;
 mod row;

@@ -149,6 +149,7 @@ fn groups(
             (row.get(1)?, row.get(2)?, row.get(3)?);
         let wanted = which.group.as_ref().map_or(!filtered, |group| *group == name);
         had |= wanted;
+        let wanted = wanted && which.groups.as_ref().is_none_or(|there| there.contains(&name));
         if wanted && !(which.not_open && open) && !(which.never_succeeded && delivered) {
             groups.push(name);
         }

@@ -1,5 +1,6 @@
 //! Takes away what nobody keeps any more, a little at a time: events that are too old, too many or too large for their
-//! endpoint, and all of an endpoint that was deleted. Never one that is still under way.
+//! endpoint, and all of an endpoint that was deleted. Never one that is still under way. What waits for a group that was
+//! removed goes nowhere any more, and is put aside here as well.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,7 +9,8 @@ use relay_protocol::id::{EventId, Name};
 use rusqlite::{Connection, params};
 
 use super::super::records::Keep;
-use super::books::{Books, Total};
+use super::books::{Books, QueueOf, Total};
+use super::removed;
 use crate::delivery::State;
 use crate::endpoint::EndpointId;
 
@@ -25,6 +27,9 @@ const REST_FACTOR: u32 = 3;
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
+/// How many deliveries of a removed group are put aside before the time is looked at.
+const REMOVED_AT_ONCE: usize = 20;
+
 /// How many keys of repeats are forgotten in one step.
 const KEYS_MAX: i64 = 200;
 
@@ -35,6 +40,8 @@ pub(super) type Keeps = HashMap<EndpointId, Keep>;
 pub(super) struct Retention {
     /// The endpoints that are still to be looked at; no policy for one that was deleted.
     todo: Vec<(EndpointId, Option<Keep>)>,
+    /// The groups that are no more, for which something waits.
+    removed: Vec<QueueOf>,
     /// Up to where the last of them was looked at.
     cursor: EventId,
     pub(super) due: Instant,
@@ -47,7 +54,8 @@ const FIRST: EventId = EventId::from_bytes([0; 16]);
 
 impl Retention {
     pub(super) fn new() -> Self {
-        Self { todo: Vec::new(), cursor: FIRST, due: Instant::now() + LOOK_AFTER, changed: false }
+        let (todo, removed, due) = (Vec::new(), Vec::new(), Instant::now() + LOOK_AFTER);
+        Self { todo, removed, cursor: FIRST, due, changed: false }
     }
 
     /// Something was written, or another policy applies.
@@ -72,11 +80,22 @@ impl Retention {
         let (began, now_ms) = (Instant::now(), crate::clock::now_ms());
         let mut spooled = Vec::new();
         let mut left = STEP_MAX;
-        if self.todo.is_empty() {
+        if self.is_through() {
             self.changed = false;
             self.begin(connection, keeps(), now_ms)?;
         }
-        while let Some((endpoint, keep)) = self.todo.last().copied() {
+        while let Some(group) = self.removed.last()
+            && left > 0
+            && began.elapsed() < STEP_TIME
+        {
+            match removed::put_aside(connection, books, group, left.min(REMOVED_AT_ONCE))? {
+                0 => drop(self.removed.pop()),
+                n => left -= n,
+            }
+        }
+        while left > 0
+            && let Some((endpoint, keep)) = self.todo.last().copied()
+        {
             let rows = oldest(connection, endpoint, self.cursor, left)?;
             let (mut over, mut late) = (rows.len() < left, false);
             for row in rows {
@@ -108,12 +127,17 @@ impl Retention {
             }
         }
         let now = Instant::now();
-        self.due = match (self.todo.is_empty(), self.changed) {
+        self.due = match (self.is_through(), self.changed) {
             (false, _) => now + (now - began) * REST_FACTOR,
             (true, true) => now + LOOK_AFTER,
             (true, false) => now + LOOK_EVERY,
         };
         Ok(spooled)
+    }
+
+    /// Whether the last sweep has come to its end.
+    fn is_through(&self) -> bool {
+        self.todo.is_empty() && self.removed.is_empty()
     }
 
     /// Sees what there is to do, and forgets what has a time of its own.
@@ -129,6 +153,7 @@ impl Retention {
         let forgotten = connection.prepare_cached(sql)?.execute(params![now, KEYS_MAX])?;
         self.changed |= forgotten as i64 == KEYS_MAX;
         connection.prepare_cached("DELETE FROM old_keys WHERE until_ms < ?1")?.execute([now])?;
+        self.removed = removed::groups(connection)?;
         let sql = "SELECT endpoint FROM totals WHERE endpoint NOT IN (SELECT id FROM endpoints)";
         let mut select = connection.prepare_cached(sql)?;
         let mut deleted = select.query([])?;
