@@ -166,12 +166,8 @@ fn acceptance(endpoint: EndpointId, body: &Bytes) -> Acceptance {
         trailers: Fields::default(),
         held: None,
     };
-    let main = NewDelivery {
-        group: Name::main(),
-        start: Start::Due(0),
-        order_key: None,
-        collapse_key: None,
-    };
+    let main =
+        NewDelivery { group: Name::main(), start: Start::Due(0), order_key: None, collapse: None };
     Acceptance {
         event: Arc::new(event),
         deliveries: vec![main],

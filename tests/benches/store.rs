@@ -28,8 +28,8 @@ fn cpu(name: &str) -> u64 {
 }
 
 fn live(event: &Arc<Event>, lease: &Lease) -> Acceptance {
-    let (start, order_key, collapse_key) = (Start::Live(lease.token), None, None);
-    let main = NewDelivery { group: lease.group.clone(), start, order_key, collapse_key };
+    let (start, order_key, collapse) = (Start::Live(lease.token), None, None);
+    let main = NewDelivery { group: lease.group.clone(), start, order_key, collapse };
     let room = Room { events: u64::MAX, bytes: u64::MAX };
     let (event, deliveries) = (Arc::clone(event), vec![main]);
     let (keep_body, dedup, note, replay_of) = (true, None, None, None);

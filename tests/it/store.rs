@@ -11,7 +11,8 @@ use relay_server::clock::now_ms;
 use relay_server::event::Body;
 use relay_server::store::StoreError;
 use relay_server::store::records::{
-    Attempt, AttemptResult, Dedup, Keep, Lease, Next, Promise, Receipt, Room, Standing, Start,
+    Attempt, AttemptResult, Collapse, Dedup, Keep, Lease, Next, Promise, Receipt, Room, Standing,
+    Start,
 };
 use relay_tests::shelf::{ROOMY, Shelf, accepting, due, event, key, seq};
 use relay_tests::wait::{soon, until};
@@ -136,6 +137,20 @@ async fn a_repeat_is_known_while_the_first_waits_or_was_delivered_and_not_after_
     let leased = shelf.lease(9).await.leased.remove(0);
     shelf.settle(leased.lease, 1, 410, Next::Dead("gone")).await;
     assert_eq!(send().await, Receipt::Kept(2));
+}
+
+#[tokio::test]
+async fn what_takes_the_place_of_another_is_due_when_the_first_would_have_been_at_the_latest() {
+    let shelf = Shelf::fresh().await;
+    let mut due_ms = Vec::new();
+    for (start, by_ms) in [(100, 250), (200, 350), (300, 450)] {
+        let mut acceptance = accepting(shelf.event("x"), Start::Due(start));
+        acceptance.deliveries[0].collapse = Some(Collapse { key: key("k"), by_ms });
+        shelf.store().accept(acceptance).await.unwrap();
+        due_ms.push(shelf.lease_at(0, 1, 1).await.next_ms);
+    }
+    assert_eq!(due_ms, [Some(100), Some(200), Some(250)]);
+    assert_eq!(shelf.counts().await, [("collapsed", 2), ("pending", 1)]);
 }
 
 #[tokio::test]

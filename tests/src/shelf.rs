@@ -199,8 +199,8 @@ pub fn due(event: Event) -> Acceptance {
 /// What accepts an event for `main` that begins so.
 #[must_use]
 pub fn accepting(event: Event, start: Start) -> Acceptance {
-    let (order_key, collapse_key) = (None, None);
-    let main = NewDelivery { group: Name::main(), start, order_key, collapse_key };
+    let (order_key, collapse) = (None, None);
+    let main = NewDelivery { group: Name::main(), start, order_key, collapse };
     Acceptance {
         event: Arc::new(event),
         deliveries: vec![main],

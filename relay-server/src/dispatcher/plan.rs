@@ -7,8 +7,11 @@ use crate::delivery::{Content, KeyHash, Selector};
 use crate::endpoint::Settings;
 use crate::endpoint::settings::Order;
 use crate::event::Head;
-use crate::store::records::{Dedup, NewDelivery, Room, Start};
+use crate::store::records::{Collapse, Dedup, NewDelivery, Room, Start};
 use crate::store::spool::Spooled;
+
+/// A key that is never quiet is delivered at the latest after so many times the quiet that is waited for.
+const COLLAPSE_WAITS: u64 = 10;
 
 /// The plan for one event.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Plan {
     pub(super) note: Option<String>,
     /// How long after it has come it is due.
     wait_ms: u64,
+    /// How long after it has come it is due however many take its place.
+    collapse_within_ms: u64,
 }
 
 #[derive(Debug)]
@@ -75,6 +80,7 @@ impl Plan {
             room: Room { events: settings.queue_max_events, bytes: settings.queue_max_bytes },
             note: (!missing.is_empty()).then(|| missing.join("; ")),
             wait_ms: wait,
+            collapse_within_ms: wait.saturating_mul(COLLAPSE_WAITS),
         }
     }
 
@@ -96,6 +102,7 @@ impl Plan {
     /// The deliveries it begins with: `main` as told, the other groups in the queue.
     pub(super) fn deliveries(&self, main: Option<&Start>, now_ms: u64) -> Vec<NewDelivery> {
         let due = Start::Due(now_ms.saturating_add(self.wait_ms));
+        let by_ms = now_ms.saturating_add(self.collapse_within_ms);
         let begin = |(n, planned): (usize, &Planned)| NewDelivery {
             group: planned.group.clone(),
             start: match (&planned.filtered, main) {
@@ -104,7 +111,7 @@ impl Plan {
                 (None, _) => due.clone(),
             },
             order_key: planned.order_key,
-            collapse_key: planned.collapse_key,
+            collapse: planned.collapse_key.map(|key| Collapse { key, by_ms }),
         };
         self.groups.iter().enumerate().map(begin).collect()
     }

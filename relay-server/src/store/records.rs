@@ -215,8 +215,18 @@ pub struct NewDelivery {
     pub start: Start,
     /// Events with the same one are delivered one after the other.
     pub order_key: Option<KeyHash>,
-    /// A newer event with the same one takes its place while nobody has attempted it.
-    pub collapse_key: Option<KeyHash>,
+    /// What lets a newer event take its place while nobody has attempted it.
+    pub collapse: Option<Collapse>,
+}
+
+/// What lets a newer event take an older one's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Collapse {
+    /// The key that both have.
+    pub key: KeyHash,
+    /// By when one of them is delivered, quiet or not, if it is the first; else what the one before it says holds. In
+    /// milliseconds of the Unix epoch.
+    pub by_ms: u64,
 }
 
 /// How a delivery begins.

@@ -61,8 +61,8 @@ fn acceptance(endpoint: EndpointId, start: Start) -> Acceptance {
     };
     let body = Body::Memory(Bytes::from(vec![b'x'; 1024]));
     let event = Event { head: Arc::new(head), body, trailers: Fields::default(), held: None };
-    let (group, order_key, collapse_key) = (Name::main(), None, None);
-    let deliveries = vec![NewDelivery { group, start, order_key, collapse_key }];
+    let (group, order_key, collapse) = (Name::main(), None, None);
+    let deliveries = vec![NewDelivery { group, start, order_key, collapse }];
     let room = Room { events: u64::MAX, bytes: u64::MAX };
     let (event, keep_body, dedup, note, replay_of) = (Arc::new(event), true, None, None, None);
     Acceptance { event, deliveries, keep_body, dedup, room, note, replay_of }

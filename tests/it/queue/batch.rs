@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use relay_tests::raw::{Message, Written};
 use relay_tests::target::Target;
+use relay_tests::wait::until;
 
 use super::{Waiting, bodies, taken};
 
@@ -121,4 +122,20 @@ async fn only_the_newest_event_of_a_key_is_delivered_once_it_is_quiet() {
     taken(&story.post(event("a", 4)).await);
     target.has_seen(3).await;
     story.ledger().reads(&["collapsed", "delivered", "collapsed", "delivered", "delivered"]).await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_never_quiet_is_delivered_all_the_same() {
+    let settings = [ACK, ("collapse", "path"), ("collapse_wait", "500ms")];
+    let story = Waiting::with(&settings).await;
+    let target = Target::answering(200, "").await;
+    let _agent = story.agent(&target).await;
+    let mut posted: usize = 0;
+    until("one of them is delivered", async || {
+        taken(&story.post(posted.to_string()).await);
+        posted += 1;
+        !target.seen().is_empty()
+    })
+    .await;
+    assert!(posted > 1 && target.seen().len() == 1, "{posted} were posted");
 }

@@ -133,8 +133,8 @@ impl Order<'_> {
             None => groups(found, &self.endpoint.settings.groups),
         };
         let delivery = |group| {
-            let (order_key, collapse_key) = (None, None);
-            NewDelivery { group, start: Start::Due(steady_ms()), order_key, collapse_key }
+            let (order_key, collapse) = (None, None);
+            NewDelivery { group, start: Start::Due(steady_ms()), order_key, collapse }
         };
         let replay = self.begin(what).await?;
         let acceptance = Acceptance {

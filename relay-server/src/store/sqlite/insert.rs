@@ -6,7 +6,7 @@ use relay_protocol::id::{EventId, Name};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::StoreError;
-use super::super::records::{Acceptance, Dedup, NewDelivery, Receipt, Start};
+use super::super::records::{Acceptance, Collapse, Dedup, NewDelivery, Receipt, Start};
 use super::super::spool::Spooled;
 use super::batch::{Answer, Fresh, Settled};
 use super::books::Books;
@@ -146,13 +146,13 @@ fn begin<'a>(
             }
         }
         (Start::Due(due_ms), _) => {
-            collapse_older(connection, books, head.endpoint, delivery, head.id)?;
             row.okey = delivery.order_key;
-            row.ckey = delivery.collapse_key;
+            row.collapse = collapse_older(connection, books, head.endpoint, delivery, head.id)?;
+            let by_ms = row.collapse.map_or(u64::MAX, |collapse| collapse.by_ms);
             if has_room {
                 row.state = State::Pending;
                 let free = is_turn(connection, head.endpoint, delivery)?;
-                row.due_ms = free.then_some(*due_ms);
+                row.due_ms = free.then_some((*due_ms).min(by_ms));
             } else {
                 row.fail(State::Dead, QUEUE_FULL);
             }
@@ -181,26 +181,28 @@ fn is_turn(
     Ok(!select.exists(params![endpoint.0, delivery.group.as_str(), &key.0[..]])?)
 }
 
-/// Puts aside the older events of the same key that nobody has attempted.
+/// Puts aside the older events of the same key that nobody has attempted; by when one of the key is to be delivered.
 fn collapse_older(
     connection: &Connection,
     books: &mut Books,
     endpoint: EndpointId,
     delivery: &NewDelivery,
     newer: EventId,
-) -> rusqlite::Result<()> {
-    let Some(key) = delivery.collapse_key else { return Ok(()) };
+) -> rusqlite::Result<Option<Collapse>> {
+    let Some(mut collapse) = delivery.collapse else { return Ok(None) };
     let sql =
         "UPDATE deliveries SET state = 'collapsed', code = 'collapsed', detail = ?4, due_ms = NULL, ckey = NULL
-         WHERE endpoint = ?1 AND grp = ?2 AND ckey = ?3 RETURNING size";
+         WHERE endpoint = ?1 AND grp = ?2 AND ckey = ?3 RETURNING size, collapse_by_ms";
     let mut update = connection.prepare_cached(sql)?;
     let by = format!("{newer} took its place");
     let group = &delivery.group;
-    let mut rows = update.query(params![endpoint.0, group.as_str(), &key.0[..], by])?;
+    let mut rows = update.query(params![endpoint.0, group.as_str(), &collapse.key.0[..], by])?;
     while let Some(row) = rows.next()? {
         books.moves((endpoint, group), State::Pending, State::Collapsed, row.get(0)?);
+        let by_ms = row.get::<_, Option<i64>>(1)?.map_or(u64::MAX, i64::unsigned_abs);
+        collapse.by_ms = collapse.by_ms.min(by_ms);
     }
-    Ok(())
+    Ok(Some(collapse))
 }
 
 /// The first event with this key, if one of this key is a repeat now.

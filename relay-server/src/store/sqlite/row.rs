@@ -3,7 +3,7 @@
 use relay_protocol::id::{EventId, Name};
 use rusqlite::{Connection, params};
 
-use super::super::records::{Attempt, AttemptResult, Next};
+use super::super::records::{Attempt, AttemptResult, Collapse, Next};
 use crate::delivery::{KeyHash, State};
 use crate::endpoint::EndpointId;
 
@@ -45,7 +45,7 @@ pub(super) struct DeliveryRow<'a> {
     pub(super) spent_ms: u64,
     pub(super) lease: Option<u64>,
     pub(super) okey: Option<KeyHash>,
-    pub(super) ckey: Option<KeyHash>,
+    pub(super) collapse: Option<Collapse>,
     pub(super) size: i64,
     pub(super) code: Option<&'a str>,
     pub(super) detail: Option<&'a str>,
@@ -54,7 +54,7 @@ pub(super) struct DeliveryRow<'a> {
 
 impl<'a> DeliveryRow<'a> {
     pub(super) fn new(endpoint: EndpointId, event: EventId, group: &'a Name, size: i64) -> Self {
-        let (due_ms, lease, okey, ckey) = (None, None, None, None);
+        let (due_ms, lease, okey, collapse) = (None, None, None, None);
         let (state, code, detail, last) = (State::Pending, None, None, Last::default());
         Self {
             endpoint,
@@ -66,7 +66,7 @@ impl<'a> DeliveryRow<'a> {
             spent_ms: 0,
             lease,
             okey,
-            ckey,
+            collapse,
             size,
             code,
             detail,
@@ -88,14 +88,14 @@ impl<'a> DeliveryRow<'a> {
 
     pub(super) fn fail(&mut self, state: State, code: &'static str) {
         (self.state, self.code, self.due_ms, self.lease) = (state, Some(code), None, None);
-        (self.okey, self.ckey) = (None, None);
+        (self.okey, self.collapse) = (None, None);
     }
 
     pub(super) fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut insert = connection.prepare_cached(
             "INSERT INTO deliveries(endpoint, event, grp, replay, state, attempts, due_ms, lease, started_ms, took_ms,
-                 status, code, detail, fields, body, size, spent_ms, okey, ckey)
-             VALUES(?1, ?2, ?3, ?19, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                 status, code, detail, fields, body, size, spent_ms, okey, ckey, collapse_by_ms)
+             VALUES(?1, ?2, ?3, ?19, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?20)",
         )?;
         insert.execute(params![
             self.endpoint.0,
@@ -115,8 +115,9 @@ impl<'a> DeliveryRow<'a> {
             self.size,
             self.spent_ms as i64,
             self.okey.as_ref().map(|key| &key.0[..]),
-            self.ckey.as_ref().map(|key| &key.0[..]),
+            self.collapse.as_ref().map(|collapse| &collapse.key.0[..]),
             self.replay,
+            self.collapse.map(|collapse| collapse.by_ms as i64),
         ])?;
         Ok(())
     }

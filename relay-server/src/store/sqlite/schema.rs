@@ -9,8 +9,12 @@
 use rusqlite::{Connection, Transaction};
 
 /// Each step takes the store from version `index` to `index + 1`.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql"), include_str!("schema/v3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/v1.sql"),
+    include_str!("schema/v2.sql"),
+    include_str!("schema/v3.sql"),
+    include_str!("schema/v4.sql"),
+];
 
 /// The schema version this program speaks.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
