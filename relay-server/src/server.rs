@@ -30,6 +30,9 @@ use crate::workers::{Workers, listen};
 /// After a shutdown, agents come back spread over this time.
 const RECONNECT_WITHIN: Duration = Duration::from_secs(2);
 
+/// What is taken from queues may take this part of the memory that requests may, beside them.
+const QUEUED_SHARE: usize = 4;
+
 /// A relay that listens.
 pub struct Server {
     config: Config,
@@ -61,9 +64,12 @@ impl Server {
         let base = config.public_url.clone().unwrap_or_else(|| own_url(address));
         let urls = Arc::new(PublicUrls::new(base, config.hooks_domain.clone()));
         let router = Arc::new(Router::default());
-        let dispatcher =
-            Dispatcher::new(Arc::clone(&store), Arc::clone(&router), Arc::clone(&directory));
-        let dispatcher = Arc::new(dispatcher);
+        let dispatcher = Arc::new(Dispatcher::new(
+            Arc::clone(&store),
+            Arc::clone(&router),
+            Arc::clone(&directory),
+            config.in_flight / QUEUED_SHARE,
+        ));
         let budget = Budget::new(config.in_flight);
         let sessions = Arc::new(Sessions {
             access: Arc::clone(&access),

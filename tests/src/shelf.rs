@@ -121,8 +121,8 @@ impl Shelf {
     /// When the store does not.
     pub async fn lease_at(&self, now_ms: u64, most: usize, for_ms: u64) -> Due {
         let (endpoint, group, until_ms) = (self.endpoint, Name::main(), now_ms + for_ms);
-        let (not_before_ms, gather) = (0, None);
-        let want = Want { endpoint, group, now_ms, until_ms, most, not_before_ms, gather };
+        let (bytes, not_before_ms, gather) = (u64::MAX, 0, None);
+        let want = Want { endpoint, group, now_ms, until_ms, most, bytes, not_before_ms, gather };
         let due = self.store().lease(want).await.expect("it leases");
         self.store().flush().await.expect("it is written");
         due

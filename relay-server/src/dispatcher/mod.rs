@@ -102,9 +102,15 @@ impl Arrived {
 }
 
 impl Dispatcher {
-    /// A dispatcher over this store and this router, for these endpoints.
+    /// A dispatcher over this store and this router, for these endpoints; what it takes from queues takes at most so many
+    /// bytes of memory.
     #[must_use]
-    pub fn new(store: Arc<Store>, router: Arc<Router>, directory: Arc<Directory>) -> Self {
+    pub fn new(
+        store: Arc<Store>,
+        router: Arc<Router>,
+        directory: Arc<Directory>,
+        memory: usize,
+    ) -> Self {
         let pseudonym = format!("webhook-relay-{}", store.instance());
         Self {
             store,
@@ -112,7 +118,7 @@ impl Dispatcher {
             directory,
             pseudonym,
             tasks: TaskTracker::new(),
-            queues: Queues::default(),
+            queues: Queues::new(memory),
             callers: DashMap::new(),
             underway: Underway::default(),
             draining: CancellationToken::new(),

@@ -1,5 +1,6 @@
 //! What goes into the store and comes out of it: plain data, the same for every engine.
 
+mod lease;
 mod replay;
 mod seen;
 
@@ -14,6 +15,7 @@ use crate::delivery::KeyHash;
 use crate::endpoint::{EndpointId, Key, Settings};
 use crate::event::Event;
 
+pub use lease::{Due, Gather, Leased, Want};
 pub use replay::{ReplayOf, ReplayOrder, ReplayStep, Replayable, Replayed};
 pub use seen::{Backlog, Count, Delivery, EventFilter, Found, ReplayNote, Summary, Tried};
 
@@ -334,43 +336,6 @@ pub enum Next {
     Dead(&'static str),
 }
 
-/// Which deliveries of a group are asked for.
-#[derive(Debug, Clone)]
-pub struct Want {
-    /// Of this endpoint.
-    pub endpoint: EndpointId,
-    /// Of this group.
-    pub group: Name,
-    /// Now, in milliseconds of the Unix epoch.
-    pub now_ms: u64,
-    /// Until when the leases hold.
-    pub until_ms: u64,
-    /// How many at the most.
-    pub most: usize,
-    /// Events that came before this time are put aside as expired.
-    pub not_before_ms: u64,
-    /// How they are gathered, if several go at once.
-    pub gather: Option<Gather>,
-}
-
-/// When deliveries that wait to go together may go.
-#[derive(Debug, Clone, Copy)]
-pub struct Gather {
-    /// At once, if so many wait.
-    pub full: usize,
-    /// Else all of them when the first is due, and those due within this time of it, in milliseconds.
-    pub within_ms: u64,
-}
-
-/// What is due.
-#[derive(Debug, Default)]
-pub struct Due {
-    /// In the asker's hands now.
-    pub leased: Vec<Leased>,
-    /// When to ask again if nothing changes, in milliseconds of the Unix epoch.
-    pub next_ms: Option<u64>,
-}
-
 /// How the first delivery of an event stands, as a repeat of it needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
@@ -389,19 +354,4 @@ pub enum Standing {
     },
     /// It is over without an answer, or was never promised.
     Over,
-}
-
-/// A delivery that is to be attempted.
-#[derive(Debug)]
-pub struct Leased {
-    /// The right to settle it.
-    pub lease: Lease,
-    /// Its event, whole.
-    pub event: Event,
-    /// How many attempts there were.
-    pub attempts: u32,
-    /// How much of the time for retries is spent, in milliseconds.
-    pub spent_ms: u64,
-    /// Whether an earlier attempt may have been answered unheard.
-    pub resent: bool,
 }

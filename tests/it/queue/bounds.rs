@@ -1,6 +1,9 @@
 //! The bounds of the queue: beyond them an event is refused, and nothing is dropped.
 
 use relay_tests::agent::{Agent, Wanted};
+use relay_tests::ledger::Ledger;
+use relay_tests::raw::Written;
+use relay_tests::relay::Relay;
 use relay_tests::target::Target;
 use relay_tests::wait::until;
 
@@ -101,4 +104,40 @@ async fn one_endpoint_that_is_full_is_no_other_ones_concern() {
     let wanted = Wanted::for_one(&story.relay.url(), &token, "other", &target.url());
     let _agent = Agent::start(&wanted).await;
     target.has_seen(1).await;
+}
+
+#[tokio::test]
+async fn what_all_queues_have_in_hand_together_is_bounded() {
+    let relay = Relay::with(&[("in_flight", "4MiB")]).await;
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let body = vec![b'x'; 100 * 1024];
+    for name in names {
+        let endpoint = relay.endpoint_with(name, &[ACK]).await;
+        for _ in 0..4 {
+            taken(&relay.provider(&endpoint).post("/", &body).await);
+        }
+    }
+    let target = Target::by_hand().await;
+    let token = relay.token(&names).await;
+    let mut agents = Vec::new();
+    for name in names {
+        let wanted = Wanted::for_one(&relay.url(), &token, name, &target.url());
+        agents.push(Agent::start(&wanted).await);
+    }
+    // A quarter of what requests may take: ten such bodies fit into it, and eight if it comes in unequal parts.
+    let mut under_way = std::collections::VecDeque::new();
+    for _ in 0..8 {
+        under_way.push_back(target.asked().await.1);
+    }
+    let ledger = Ledger::of(&relay);
+    for n in 0..24 {
+        let in_hand = ledger.states().iter().filter(|state| *state == "delivering").count();
+        assert!(in_hand <= 10, "{in_hand} bodies are in hand");
+        let mut connection = under_way.pop_front().unwrap();
+        connection.send(Written::answer(204).field("Connection", "close").bytes()).await;
+        if n < 16 {
+            under_way.push_back(target.asked().await.1);
+        }
+    }
+    ledger.all(24, "delivered").await;
 }

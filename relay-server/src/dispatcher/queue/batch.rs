@@ -1,6 +1,7 @@
 //! Several events in one request: one JSON document with the events in order and base64 bodies.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,16 +10,26 @@ use relay_protocol::id::EventId;
 use relay_protocol::webhook::Fields;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::super::attempt::Order;
 use super::super::outcome::{Conclusion, Trial, after, hear_out};
 use super::super::{Dispatcher, Payload};
-use crate::clock::now_ms;
+use super::memory::Share;
+use crate::clock::{now_ms, steady_ms};
 use crate::delivery::breaker::Ended;
 use crate::endpoint::Endpoint;
 use crate::event::{Body, Head};
 use crate::store::records::{Leased, Next, Settlement};
+
+/// How often the bodies of a batch are in memory: as they are, as base64, and in the document, which grows by doubling.
+const COPIES: u64 = 5;
+
+/// How long a batch waits for its memory: less than its leases hold beyond the attempt.
+const ROOM_PATIENCE: Duration = Duration::from_secs(10);
+
+/// After how many milliseconds one that got none is taken again.
+const GIVEN_BACK_MS: u64 = 1000;
 
 /// The document.
 #[derive(Serialize)]
@@ -54,8 +65,12 @@ impl Dispatcher {
         self: Arc<Self>,
         endpoint: Arc<Endpoint>,
         leased: Vec<Leased>,
+        share: Share,
         failed: Ended,
     ) {
+        let Some(_memory) = self.room_for(&leased, share).await else {
+            return leased.into_iter().for_each(|one| self.give_back(one));
+        };
         let (mut items, mut kept) = (Vec::new(), Vec::new());
         for one in leased {
             match item(&one).await {
@@ -104,6 +119,27 @@ impl Dispatcher {
         if let Some(worked) = worked {
             self.report(&endpoint, &group, if worked { Ended::Worked } else { failed });
         }
+    }
+}
+
+impl Dispatcher {
+    /// The memory for a batch; none, if it does not come in time.
+    async fn room_for(&self, leased: &[Leased], mut share: Share) -> Option<Share> {
+        let bytes: u64 = leased.iter().map(|one| one.event.body.len()).sum();
+        let needed = bytes.saturating_mul(COPIES);
+        if needed <= share.bytes() {
+            return Some(share.part(needed));
+        }
+        // Given back first: who holds some while waiting for more may wait for another who does.
+        drop(share);
+        timeout(ROOM_PATIENCE, self.queues.memory.share(needed)).await.ok()
+    }
+
+    /// Lets others have a delivery that was not attempted.
+    fn give_back(&self, leased: Leased) {
+        let due_ms = steady_ms().saturating_add(GIVEN_BACK_MS);
+        let next = Next::Retry { due_ms, spent_ms: leased.spent_ms };
+        self.store.settle(Settlement { lease: leased.lease, attempt: None, next });
     }
 }
 

@@ -12,22 +12,29 @@ use super::super::plan::Plan;
 use super::super::record::Record;
 use super::super::{Answered, Arrived, Caller, Dispatcher, NoAnswer, Payload, Reply};
 use super::Queue;
+use super::memory::Share;
 use crate::clock::{now_ms, steady_ms};
 use crate::delivery::breaker::Ended;
 use crate::delivery::{Content, Pace};
 use crate::endpoint::Endpoint;
 use crate::store::records::{Leased, Next, Settlement};
+use crate::store::spool::SPOOL_ABOVE;
 
 /// Why a delivery is dead whose body is not there.
 const BODY_LOST: &str = "body_lost";
 
+/// How much of a delivery's body is in memory at once.
+fn in_memory(leased: &Leased) -> u64 {
+    leased.event.body.len().min(SPOOL_ABOVE as u64)
+}
+
 impl Dispatcher {
-    /// Begins what was taken, each on a task of its own.
+    /// Begins what was taken, each on a task of its own with its share of the memory.
     pub(super) fn begin_all(
         self: &Arc<Self>,
-        endpoint: &Arc<Endpoint>,
-        queue: &Arc<Queue>,
+        (endpoint, queue): (&Arc<Endpoint>, &Arc<Queue>),
         leased: Vec<Leased>,
+        mut share: Share,
         pace: &mut Option<Pace>,
         tasks: &mut JoinSet<()>,
     ) {
@@ -41,13 +48,17 @@ impl Dispatcher {
         if endpoint.settings.batch > 1 {
             turn();
             let (dispatcher, endpoint) = (Arc::clone(self), Arc::clone(endpoint));
-            tasks.spawn(dispatcher.deliver_batch(endpoint, leased, failed()));
+            tasks.spawn(dispatcher.deliver_batch(endpoint, leased, share, failed()));
             return;
         }
         for one in leased {
             turn();
             let (dispatcher, endpoint) = (Arc::clone(self), Arc::clone(endpoint));
-            tasks.spawn(dispatcher.deliver(endpoint, one, failed()));
+            let (failed, memory) = (failed(), share.part(in_memory(&one)));
+            tasks.spawn(async move {
+                dispatcher.deliver(endpoint, one, failed).await;
+                drop(memory);
+            });
         }
     }
 

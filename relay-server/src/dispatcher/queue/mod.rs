@@ -2,6 +2,7 @@
 
 mod batch;
 mod deliver;
+mod memory;
 mod worker;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,11 +16,14 @@ use crate::clock::steady_ms;
 use crate::delivery::Breaker;
 use crate::delivery::breaker::{Change, Ended, Gate, Open};
 use crate::endpoint::{Endpoint, EndpointId};
+use memory::Memory;
 
 /// All queues that are worked on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queues {
     running: DashMap<(EndpointId, Name), Arc<Queue>>,
+    /// What the bodies that are taken from them may take.
+    memory: Memory,
     /// How many breakers are open: mostly none, and then live answers need not look.
     open: AtomicUsize,
 }
@@ -40,6 +44,13 @@ pub struct QueueState {
     pub in_flight: usize,
     /// Since when it has paused itself, and when it tries again.
     pub breaker: Option<Open>,
+}
+
+impl Queues {
+    /// None yet; their bodies take at most so many bytes of memory.
+    pub(super) fn new(memory: usize) -> Self {
+        Self { running: DashMap::new(), memory: Memory::new(memory), open: AtomicUsize::new(0) }
+    }
 }
 
 impl Queue {

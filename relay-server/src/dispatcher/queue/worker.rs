@@ -17,9 +17,13 @@ use crate::delivery::Pace;
 use crate::delivery::pace::Turn;
 use crate::endpoint::{Endpoint, EndpointId, Settings};
 use crate::store::records::{Gather, Want};
+use crate::store::spool::SPOOL_ABOVE;
 
 /// The most deliveries that are taken at once: more would wait in memory for what they could do in the store.
 const LEASES_MAX: usize = 64;
+
+/// The most body bytes that are taken at once.
+const BYTES_MAX: u64 = 4 << 20;
 
 /// When to look again after the store did not answer.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -98,8 +102,17 @@ impl Dispatcher {
             Err(at_ms) => return until(at_ms),
         };
         let most = if queue.is_open() { 1 } else { may_go };
-        let want = want(endpoint, group, most, serves.skip_older_than);
+        let mut want = want(endpoint, group, most, serves.skip_older_than);
         let full = want.most;
+        let share = tokio::select! {
+            share = self.queues.memory.share_up_to(want.bytes) => share,
+            () = self.draining.cancelled() => return NO_END,
+        };
+        want.bytes = share.bytes();
+        // Others may have had the memory for long.
+        if self.directory.by_id(endpoint.id).is_none_or(|now| !Arc::ptr_eq(&now, endpoint)) {
+            return Then::Again;
+        }
         let due = match self.store.lease(want).await {
             Ok(due) => due,
             Err(error) => {
@@ -108,7 +121,7 @@ impl Dispatcher {
             }
         };
         let begun = due.leased.len();
-        self.begin_all(endpoint, queue, due.leased, pace, tasks);
+        self.begin_all((endpoint, queue), due.leased, share, pace, tasks);
         match due.next_ms {
             _ if begun == full => Then::Again,
             Some(next_ms) => until(next_ms),
@@ -144,12 +157,14 @@ fn want(endpoint: &Endpoint, group: &Name, most: usize, skip: Option<Duration>) 
     let batch = settings.batch as usize;
     let gather = (batch > 1).then(|| Gather { full: batch, within_ms: ms(settings.batch_wait) });
     let now_ms_steady = steady_ms();
+    let most = if gather.is_some() { batch } else { most };
     Want {
         endpoint: endpoint.id,
         group: group.clone(),
         now_ms: now_ms_steady,
         until_ms: now_ms_steady.saturating_add(ms(settings.attempt_timeout + LEASE_MARGIN)),
-        most: if gather.is_some() { batch } else { most },
+        most,
+        bytes: BYTES_MAX.min((most * SPOOL_ABOVE) as u64),
         not_before_ms: oldest.map_or(0, |age| now_ms().saturating_sub(ms(age))),
         gather,
     }

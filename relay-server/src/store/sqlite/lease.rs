@@ -15,9 +15,6 @@ use crate::delivery::State;
 use crate::endpoint::EndpointId;
 use crate::event::{Body, Event, Head, Origin};
 
-/// The most body bytes that one answer brings: what the asker holds in memory at once.
-const BYTES_MAX: u64 = 4 << 20;
-
 /// The most deliveries that are put aside as expired in one go, so that nobody waits long behind it.
 const EXPIRED_MAX: usize = 200;
 
@@ -30,22 +27,19 @@ pub(super) fn lease(
 ) -> rusqlite::Result<Due> {
     let mut due = Due::default();
     let until_ms = horizon(connection, want)?;
-    let (mut bytes, mut expired) = (0, 0);
-    while due.leased.len() < want.most && bytes < BYTES_MAX && expired < EXPIRED_MAX {
+    let (mut bytes, mut expired) = (0u64, 0);
+    while due.leased.len() < want.most && expired < EXPIRED_MAX {
         let Some(row) = first_due(connection, want, until_ms)? else { break };
         if row.event.unix_ms() < want.not_before_ms && row.state == State::Pending {
             put_aside(connection, books, want, &row)?;
             expired += 1;
             continue;
         }
-        let leased = take(connection, books, spool, want, &row)?;
-        // What goes together is in memory together, whether or not it is in a file now.
-        bytes += match &leased.event.body {
-            Body::Spooled(file) if want.gather.is_some() => file.len(),
-            Body::Memory(body) => body.len() as u64,
-            Body::Spooled(_) | Body::Absent(_) => 0,
-        };
-        due.leased.push(leased);
+        bytes += want.in_memory(row.size.unsigned_abs());
+        if bytes > want.bytes && !due.leased.is_empty() {
+            break;
+        }
+        due.leased.push(take(connection, books, spool, want, &row)?);
     }
     due.next_ms = next_due(connection, want)?;
     Ok(due)
