@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use crate::dial::{AGENT, RelayUrl};
 use crate::screen::clean;
-use crate::socket::Trust;
+use crate::socket::Hint;
+use crate::way::Way;
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,8 +58,8 @@ pub fn segment(name: &str) -> String {
 pub struct Api {
     /// The relay.
     pub relay: RelayUrl,
-    /// Whom to trust.
-    pub trust: Trust,
+    /// How to reach it.
+    pub way: Way,
     /// The token.
     pub token: String,
 }
@@ -193,7 +194,7 @@ impl Api {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ApiError> {
-        let socket = self.relay.connect(&self.trust).await;
+        let socket = self.relay.connect(&self.way).await;
         let socket = socket.map_err(|e| ApiError::Unreachable(e.to_string()))?;
         let shaken = http1::handshake(TokioIo::new(socket)).await;
         let (mut sender, connection) = shaken.map_err(|e| self.broke(&e))?;
@@ -204,11 +205,12 @@ impl Api {
 
     async fn read(&self, response: Response<Incoming>) -> Result<Bytes, ApiError> {
         let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-        body.map(Collected::to_bytes).map_err(|e| self.broke(&e))
+        body.map(Collected::to_bytes).map_err(|e| self.broke(&*e))
     }
 
-    fn broke(&self, why: &dyn std::fmt::Display) -> ApiError {
-        ApiError::Unreachable(format!("{} broke off: {why}", self.relay))
+    fn broke(&self, why: &(dyn std::error::Error + 'static)) -> ApiError {
+        let hint = Hint::to_append(why);
+        ApiError::Unreachable(format!("{} broke off: {why}{hint}", self.relay))
     }
 }
 

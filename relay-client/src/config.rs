@@ -13,6 +13,7 @@ use crate::dial::RelayUrl;
 use crate::duration;
 use crate::socket::Trust;
 use crate::target::{HttpTarget, Options};
+use crate::way::{ProxyUrl, WaySettings};
 
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
@@ -21,6 +22,10 @@ struct File {
     relay: Option<String>,
     token_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
+    client_cert: Option<PathBuf>,
+    client_key: Option<PathBuf>,
+    proxy: Option<String>,
+    proxy_auth_file: Option<PathBuf>,
     max_in_flight: Option<u32>,
     #[serde(default)]
     endpoint: Vec<Entry>,
@@ -48,6 +53,8 @@ pub struct RunConfig {
     pub relay: Option<RelayUrl>,
     /// The token, if the file names one.
     pub token: Option<TokenSource>,
+    /// The way out: what the command line says, and where that says nothing, the file.
+    pub out: WaySettings,
     /// Whom to trust.
     pub trust: Trust,
     /// The most requests at a time on one line.
@@ -56,19 +63,25 @@ pub struct RunConfig {
     pub routes: Vec<Route>,
 }
 
-/// Reads the file; relative paths in it are relative to it.
+/// Reads the file; relative paths in it are relative to it. What the command line says of the way `out` comes first.
 ///
 /// # Errors
 /// Everything that is wrong with it, a line each.
-pub fn read(path: &Path, ca_file: Option<&Path>) -> Result<RunConfig, String> {
+pub fn read(path: &Path, out: WaySettings) -> Result<RunConfig, String> {
     let at = |why: String| format!("{}: {why}", path.display());
     let text = std::fs::read_to_string(path).map_err(|e| at(e.to_string()))?;
     let file: File = toml::from_str(&text).map_err(|e| unreadable(path, &text, &e))?;
     let beside =
         |given: &PathBuf| path.parent().map_or_else(|| given.clone(), |folder| folder.join(given));
     let mut problems = Vec::new();
-    let ca_file = ca_file.map(Path::to_path_buf).or(file.ca_file.as_ref().map(beside));
-    let trust = Trust::load(ca_file.as_deref()).map_err(|e| at(format!("ca_file: {e}")))?;
+    let out = out.or(WaySettings {
+        ca_file: file.ca_file.as_ref().map(beside),
+        client_cert: file.client_cert.as_ref().map(beside),
+        client_key: file.client_key.as_ref().map(beside),
+        proxy: file.proxy.clone().map(ProxyUrl),
+        proxy_auth_file: file.proxy_auth_file.as_ref().map(beside),
+    });
+    let trust = out.trust().map_err(at)?;
     let relay = file.relay.as_deref().map(str::parse).transpose();
     let relay = relay.unwrap_or_else(|e: crate::dial::BadRelayUrl| {
         problems.push(format!("relay: {e}"));
@@ -88,7 +101,7 @@ pub fn read(path: &Path, ca_file: Option<&Path>) -> Result<RunConfig, String> {
         return Err(problems.into_iter().map(at).collect::<Vec<_>>().join("\n"));
     }
     let token = file.token_file.as_ref().map(|given| TokenSource::File(beside(given)));
-    Ok(RunConfig { relay, token, trust, max_in_flight: file.max_in_flight, routes })
+    Ok(RunConfig { relay, token, out, trust, max_in_flight: file.max_in_flight, routes })
 }
 
 /// Says where a file cannot be read, and why; never what stands there, which may be a secret.
@@ -141,7 +154,7 @@ mod tests {
     fn read_text(text: &str) -> Result<RunConfig, String> {
         let path = std::env::temp_dir().join(format!("relay-agent-{:x}.toml", fastrand::u64(..)));
         std::fs::write(&path, text).unwrap();
-        let config = read(&path, None);
+        let config = read(&path, WaySettings::default());
         std::fs::remove_file(&path).unwrap();
         config
     }

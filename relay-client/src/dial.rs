@@ -11,11 +11,12 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::socket::{ConnectError, Socket, Trust};
+use crate::socket::{Hint, Socket};
+use crate::way::{Way, WayError};
 use crate::wire::Pipe;
 
-/// How long TCP, TLS and the WebSocket handshake may take, each.
-const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the WebSocket handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What this program calls itself.
 pub const AGENT: &str = concat!("relay-client/", env!("CARGO_PKG_VERSION"));
@@ -60,8 +61,7 @@ impl std::str::FromStr for RelayUrl {
 
 impl std::fmt::Display for RelayUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+        write!(f, "{}{}", self.origin(), self.path)
     }
 }
 
@@ -81,12 +81,25 @@ impl RelayUrl {
         &self.path
     }
 
+    /// Whether it speaks TLS.
+    #[must_use]
+    pub const fn tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Scheme, host and port, without a path.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority())
+    }
+
     /// Opens a byte stream to the relay.
     ///
     /// # Errors
-    /// [`ConnectError`] says which step failed.
-    pub async fn connect(&self, trust: &Trust) -> Result<Socket, ConnectError> {
-        Socket::connect(&self.host, self.port, self.tls.then_some(trust), STEP_TIMEOUT).await
+    /// [`WayError`] says which hop failed.
+    pub async fn connect(&self, way: &Way) -> Result<Socket, WayError> {
+        way.connect(&self.host, self.port, self.tls).await
     }
 }
 
@@ -107,6 +120,9 @@ pub enum DialError {
     /// The relay is not there, or not well: try again soon, with backoff.
     #[error("{0}")]
     Unreachable(String),
+    /// Something on the way bars it, a proxy or a certificate: only a person can change that, so try again slowly.
+    #[error("{0}")]
+    Barred(String),
     /// The relay says when to come back.
     #[error("{why}")]
     Later {
@@ -129,11 +145,11 @@ pub enum DialError {
 /// [`DialError`], by when a new try makes sense.
 pub async fn dial(
     relay: &RelayUrl,
-    trust: &Trust,
+    way: &Way,
     token: &str,
     line: u8,
 ) -> Result<Pipe, DialError> {
-    let socket = relay.connect(trust).await.map_err(|e| DialError::Unreachable(e.to_string()))?;
+    let socket = relay.connect(way).await?;
     let url = format!("ws://{}{}{CONNECT_PATH}", relay.authority(), relay.path);
     let mut request = url.into_client_request().map_err(|e| DialError::NotFound(e.to_string()))?;
     let bearer = HeaderValue::try_from(format!("Bearer {token}"))
@@ -141,14 +157,23 @@ pub async fn dial(
     request.headers_mut().insert(AUTHORIZATION, bearer);
     request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
     request.headers_mut().insert(LINE_HEADER, HeaderValue::from(u16::from(line)));
-    match timeout(STEP_TIMEOUT, client_async(request, socket)).await {
+    match timeout(HANDSHAKE_TIMEOUT, client_async(request, socket)).await {
         // The relay speaks after HELLO only, so nothing was read ahead.
         Ok(Ok((socket, _))) => Ok(Pipe::new(socket.into_inner(), &[], Role::Client).await),
         Ok(Err(Error::Http(response))) => Err(refused(&response)),
         Ok(Err(error)) => {
-            Err(DialError::Unreachable(format!("no WebSocket with {relay}: {error}")))
+            let why = format!("no WebSocket with {relay}: {error}{}", Hint::to_append(&error));
+            let barred = Hint::of(&error).is_some();
+            Err(if barred { DialError::Barred(why) } else { DialError::Unreachable(why) })
         }
         Err(_) => Err(DialError::Unreachable(format!("no WebSocket with {relay}: timed out"))),
+    }
+}
+
+impl From<WayError> for DialError {
+    fn from(error: WayError) -> Self {
+        let why = error.to_string();
+        if error.is_lasting() { Self::Barred(why) } else { Self::Unreachable(why) }
     }
 }
 

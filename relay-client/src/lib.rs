@@ -2,7 +2,8 @@
 //! over it to local targets, and sends their answers back.
 //!
 //! - [`agent`]: the lines and the attempts, as one thing to run
-//! - [`dial`], [`socket`], [`wire`]: how a line is opened and driven (the relay drives its end with [`wire`] as well)
+//! - [`dial`], [`way`], [`socket`], [`wire`]: how a line is opened, through proxies too, and driven (the relay drives its end
+//!   with [`wire`] as well)
 //! - [`target`], [`fields`]: how a target is asked; [`answered`]: what it answered lately
 //! - [`notice`], [`screen`]: what people are told, and how it looks
 //! - [`commands`], [`config`], [`api`]: the program `relay-client`
@@ -19,4 +20,5 @@ pub mod notice;
 pub mod screen;
 pub mod socket;
 pub mod target;
+pub mod way;
 pub mod wire;

@@ -1,27 +1,22 @@
 //! A byte stream to somewhere: TCP, TLS over it, or a Unix socket. Knows addresses and certificates, no protocol above.
 
+mod race;
+mod tls;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsConnector;
+use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-/// How long an address gets before the next one is tried beside it (RFC 8305 §5).
-const HEAD_START: Duration = Duration::from_millis(250);
-
-/// The most addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 16;
+pub use tls::{Hint, Trust};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +38,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// No TLS session: certificate, name or handshake.
-    #[error("no TLS with {host}: {source}")]
+    #[error("no TLS with {host}: {source}{}", Hint::to_append(source))]
     Tls {
         /// The name that was expected.
         host: String,
@@ -52,45 +47,11 @@ pub enum ConnectError {
     },
 }
 
-/// Whom to trust in TLS.
-#[derive(Clone)]
-pub struct Trust(Arc<ClientConfig>);
-
-impl std::fmt::Debug for Trust {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Trust")
-    }
-}
-
-impl Trust {
-    /// The system's root certificates, and those in a PEM file.
-    ///
-    /// # Errors
-    /// When the file cannot be read or holds no certificate.
-    pub fn load(ca_file: Option<&Path>) -> io::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(path) = ca_file {
-            let told = |why: String| io::Error::other(format!("{}: {why}", path.display()));
-            let certificates =
-                CertificateDer::pem_file_iter(path).map_err(|e| told(e.to_string()))?;
-            let mut count = 0;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|e| told(e.to_string()))?;
-                roots.add(certificate).map_err(|e| told(e.to_string()))?;
-                count += 1;
-            }
-            if count == 0 {
-                return Err(told("no certificate in it".into()));
-            }
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self(Arc::new(config)))
+impl ConnectError {
+    /// Whether only a person can change it: the other side is there, and what it shows is not what it should.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Self::Tls { source, .. } if Hint::of(source).is_some())
     }
 }
 
@@ -99,8 +60,8 @@ impl Trust {
 pub enum Socket {
     /// Plain TCP.
     Tcp(TcpStream),
-    /// TLS over TCP.
-    Tls(Box<TlsStream<TcpStream>>),
+    /// TLS over another one: over TCP, or over what a proxy passes on.
+    Tls(Box<TlsStream<Self>>),
     /// A Unix socket.
     Unix(UnixStream),
 }
@@ -109,7 +70,7 @@ impl Socket {
     /// Connects to a host, trying its addresses in the manner of RFC 8305; with `trust`, speaks TLS.
     ///
     /// # Errors
-    /// [`ConnectError`], also when it takes longer than `limit` in all.
+    /// [`ConnectError`], also when a step takes longer than `limit`.
     pub async fn connect(
         host: &str,
         port: u16,
@@ -117,17 +78,30 @@ impl Socket {
         limit: Duration,
     ) -> Result<Self, ConnectError> {
         let to = || format!("{host}:{port}");
-        let late = || io::Error::new(io::ErrorKind::TimedOut, "timed out");
         let tcp = match timeout(limit, tcp(host, port)).await {
-            Ok(tcp) => tcp?,
+            Ok(tcp) => Self::Tcp(tcp?),
             Err(_) => return Err(ConnectError::Refused { to: to(), source: late() }),
         };
-        let Some(trust) = trust else { return Ok(Self::Tcp(tcp)) };
+        match trust {
+            Some(trust) => tcp.secured(host, trust, limit).await,
+            None => Ok(tcp),
+        }
+    }
+
+    /// Speaks TLS over this one with the host at its other end.
+    ///
+    /// # Errors
+    /// [`ConnectError::Tls`], also when it takes longer than `limit`.
+    pub async fn secured(
+        self,
+        host: &str,
+        trust: &Trust,
+        limit: Duration,
+    ) -> Result<Self, ConnectError> {
         let failed = |source| ConnectError::Tls { host: host.to_owned(), source };
-        let name =
-            ServerName::try_from(host.to_owned()).map_err(|e| failed(io::Error::other(e)))?;
-        let handshake = TlsConnector::from(Arc::clone(&trust.0)).connect(name, tcp);
-        match timeout(limit, handshake).await {
+        let name = ServerName::try_from(bare(host).to_owned());
+        let name = name.map_err(|e| failed(io::Error::other(e)))?;
+        match timeout(limit, trust.connector().connect(name, self)).await {
             Ok(Ok(tls)) => Ok(Self::Tls(Box::new(tls))),
             Ok(Err(error)) => Err(failed(error)),
             Err(_) => Err(failed(late())),
@@ -142,59 +116,37 @@ impl Socket {
         let refused = |source| ConnectError::Refused { to: path.display().to_string(), source };
         match timeout(limit, UnixStream::connect(path)).await {
             Ok(unix) => unix.map(Self::Unix).map_err(refused),
-            Err(_) => Err(refused(io::Error::new(io::ErrorKind::TimedOut, "timed out"))),
+            Err(_) => Err(refused(late())),
         }
     }
+}
+
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "timed out")
+}
+
+/// A host as resolvers and certificates know it: an IPv6 address stands in brackets in URLs only.
+#[must_use]
+pub fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// The addresses of a host, in the order in which to try them.
+///
+/// # Errors
+/// [`ConnectError::Dns`] when there is none.
+pub async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+    let found = lookup_host((bare(host), port)).await;
+    let found = found.map_err(|source| ConnectError::Dns { host: host.to_owned(), source })?;
+    Ok(race::interleave(found))
 }
 
 async fn tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    // An IPv6 address stands in brackets in a URL, not for the resolver.
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let dns = |source| ConnectError::Dns { host: host.to_owned(), source };
-    let addresses = interleave(lookup_host((name, port)).await.map_err(dns)?);
+    let addresses = addresses(host, port).await?;
     let refused = |source| ConnectError::Refused { to: format!("{host}:{port}"), source };
-    let stream = race(addresses).await.map_err(refused)?;
+    let stream = race::first(addresses).await.map_err(refused)?;
     stream.set_nodelay(true).map_err(refused)?;
     Ok(stream)
-}
-
-/// IPv6 and IPv4 in turn, beginning with what the resolver put first (RFC 8305 §4).
-fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let addresses: Vec<SocketAddr> = addresses.take(ADDRESSES_MAX).collect();
-    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
-    let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    let mut mixed = Vec::new();
-    loop {
-        match (first.next(), second.next()) {
-            (None, None) => return mixed,
-            (a, b) => mixed.extend(a.into_iter().chain(b)),
-        }
-    }
-}
-
-/// The first address that answers; each gets a head start before the next.
-async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
-    let mut addresses = addresses.into_iter();
-    let mut tries: JoinSet<io::Result<TcpStream>> = JoinSet::new();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    loop {
-        let next = addresses.next();
-        let exhausted = next.is_none();
-        if let Some(address) = next {
-            tries.spawn(TcpStream::connect(address));
-        }
-        tokio::select! {
-            done = tries.join_next() => match done {
-                Some(Ok(Ok(stream))) => return Ok(stream),
-                Some(Ok(Err(error))) => last = error,
-                Some(Err(error)) => last = io::Error::other(error),
-                None => return Err(last),
-            },
-            () = sleep(HEAD_START), if !exhausted => {}
-        }
-    }
 }
 
 impl AsyncRead for Socket {
@@ -254,18 +206,5 @@ impl AsyncWrite for Socket {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn families_take_turns() {
-        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let given = ["[::1]:1", "[::2]:1", "127.0.0.1:1", "[::3]:1"].map(address);
-        let expected = ["[::1]:1", "127.0.0.1:1", "[::2]:1", "[::3]:1"].map(address);
-        assert_eq!(interleave(given.into_iter()), expected);
     }
 }

@@ -19,6 +19,7 @@ use relay_client::api::{Api, ApiError};
 use relay_client::notice::{Attempt, Notice, Notices};
 use relay_client::socket::Trust;
 use relay_client::target::{HttpTarget, Options};
+use relay_client::way::Way;
 use relay_protocol::hello::Subscription;
 use relay_protocol::id::Name;
 use relay_protocol::limits::STREAMS_MAX;
@@ -177,7 +178,11 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 /// The public URL of the demo's endpoint, which is made if there is none.
 async fn endpoint(relay: &str, token: &str) -> anyhow::Result<String> {
-    let api = Api { relay: relay.parse()?, trust: Trust::load(None)?, token: token.to_owned() };
+    let api = Api {
+        relay: relay.parse()?,
+        way: Way::direct(Trust::load(None)?),
+        token: token.to_owned(),
+    };
     let shown = match api.get(&format!("/endpoints/{ENDPOINT}")).await {
         Err(ApiError::NotFound(_)) => api.post("/endpoints", &json!({"name": ENDPOINT})).await?,
         found => found?,
@@ -197,7 +202,7 @@ fn setup(relay: &str, token: &str, target: &str, notices: Notices) -> anyhow::Re
     let target = Arc::new(HttpTarget::new(target, trust.clone(), Options::default())?);
     Ok(Setup {
         relay: relay.parse()?,
-        trust,
+        way: Way::direct(trust),
         token: TokenSource::Fixed(token.to_owned()),
         routes: vec![Route { subscription, target }],
         lines: LINES,

@@ -6,6 +6,7 @@ use relay_client::agent::{Agent as Running, Route, Setup, TokenSource};
 use relay_client::notice::{Notice, Notices};
 use relay_client::socket::Trust;
 use relay_client::target::{HttpTarget, Options};
+use relay_client::way::Way;
 use relay_protocol::hello::Subscription;
 use relay_protocol::id::Name;
 use relay_protocol::limits::STREAMS_MAX;
@@ -67,7 +68,7 @@ impl Wanted {
             routes: self.routes.iter().map(route).collect(),
             lines: self.lines,
             max_streams: self.max_streams,
-            trust: trust.clone(),
+            way: Way::direct(trust),
             notices,
         }
     }

@@ -1,5 +1,6 @@
 //! A folder that is gone when its story is over.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// A fresh folder below the system's temporary one.
@@ -33,6 +34,15 @@ impl Folder {
         let path = self.0.join(name);
         std::fs::write(&path, content).expect("a file is written");
         path
+    }
+
+    /// Lets every user of the system write into it.
+    ///
+    /// # Panics
+    /// When it is not ours.
+    pub fn open_to_all(&self) {
+        let all = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(&self.0, all).expect("it is ours");
     }
 
     /// The names in a folder below it.

@@ -5,9 +5,9 @@
 //! - [`provider`]: who sends webhooks · [`target`]: who gets them · [`raw`]: what both of them really say
 //! - [`tamper`]: the disk below a relay, slow or failing · [`clock`]: its wall clock, to be set
 //! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
+//! - [`proxy`]: real proxies between an agent and its relay
 //! - [`load`], [`fast_target`], [`cost`]: what the benchmarks are told with
 //! - [`ledger`]: what the store of a relay has written down
-//! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
 //! - [`shelf`]: a store by itself
 //! - [`chaos`]: everything broken on purpose, and ledgers that tell whether anything was lost
 //! - [`journey`]: all of it put together · [`process`], [`folder`], [`wait`]: what the words are made of
@@ -26,6 +26,7 @@ pub mod line;
 pub mod load;
 pub mod process;
 pub mod provider;
+pub mod proxy;
 pub mod raw;
 pub mod relay;
 pub mod shelf;

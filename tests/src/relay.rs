@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use relay_client::api::Api;
+use relay_client::way::Way;
 use relay_server::access::new_token;
 use relay_server::config::{SETTINGS, gather};
 use relay_server::store::records::Scope;
@@ -239,7 +240,7 @@ impl Relay {
     #[must_use]
     pub fn api_with(&self, token: &str) -> Api {
         let relay = self.url().parse().expect("a URL");
-        Api { relay, trust: trust(), token: token.to_owned() }
+        Api { relay, way: Way::direct(trust()), token: token.to_owned() }
     }
 
     /// Makes an endpoint.

@@ -20,8 +20,8 @@ use tokio_util::task::TaskTracker;
 use crate::answered::AnswerMemory;
 use crate::dial::RelayUrl;
 use crate::notice::{Notice, Notices};
-use crate::socket::Trust;
 use crate::target::HttpTarget;
+use crate::way::Way;
 
 use lines::Lines;
 use threads::Threads;
@@ -91,8 +91,8 @@ impl Route {
 pub struct Setup {
     /// The relay.
     pub relay: RelayUrl,
-    /// Whom to trust when it speaks TLS.
-    pub trust: Trust,
+    /// How to reach it.
+    pub way: Way,
     /// The token.
     pub token: TokenSource,
     /// What to serve; a request's subscription is the place in this list.
@@ -118,7 +118,7 @@ struct Work {
 /// A running `relay-client`, before it runs.
 pub struct Agent {
     relay: RelayUrl,
-    trust: Trust,
+    way: Way,
     token: TokenSource,
     max_streams: u32,
     instance: String,
@@ -136,7 +136,7 @@ impl Agent {
     /// An agent with a fresh instance id.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        let Setup { relay, trust, token, routes, lines, max_streams, notices } = setup;
+        let Setup { relay, way, token, routes, lines, max_streams, notices } = setup;
         let (memory, attempts) = (Arc::new(AnswerMemory::default()), TaskTracker::new());
         let work = |_| {
             Arc::new(Work {
@@ -148,7 +148,7 @@ impl Agent {
         };
         Self {
             relay,
-            trust,
+            way,
             token,
             max_streams,
             instance: format!("{:032x}", fastrand::u128(..)),

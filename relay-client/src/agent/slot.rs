@@ -134,7 +134,7 @@ impl Agent {
     async fn open(self: &Arc<Self>, slot: usize, token: &str) -> Result<(Live, Welcome), Over> {
         let hello = self.hello(slot);
         hello.check(&VERSIONS).map_err(|e| Over::Slow { why: e.to_string() })?;
-        let socket = dial(&self.relay, &self.trust, token, line(slot)).await.map_err(not_dialed)?;
+        let socket = dial(&self.relay, &self.way, token, line(slot)).await.map_err(not_dialed)?;
         let line = Line::agent(Instant::now(), hello)
             .map_err(|e| Over::Slow { why: format!("too many subscriptions: {e}") })?;
         let carrier = Carrier::new(line);
@@ -223,7 +223,9 @@ fn not_dialed(error: DialError) -> Over {
     match error {
         DialError::Unreachable(why) => Over::Retry { why, after: None },
         DialError::Later { why, after } => Over::Retry { why, after: Some(after) },
-        DialError::NotAllowed(why) | DialError::NotFound(why) => Over::Slow { why },
+        DialError::Barred(why) | DialError::NotAllowed(why) | DialError::NotFound(why) => {
+            Over::Slow { why }
+        }
     }
 }
 

@@ -53,11 +53,7 @@ pub(super) struct Forward {
 impl Forward {
     pub(super) async fn run(self, to: &To) -> Result<(), Failure> {
         let token = to.token()?;
-        let api = Api {
-            relay: to.relay()?,
-            trust: to.trust()?,
-            token: token.read().map_err(Failure::Usage)?,
-        };
+        let (api, trust) = to.api_with(&token)?;
         let usage = |e: NotAName| Failure::Usage(e.to_string());
         let group: Name = self.group.parse().map_err(usage)?;
         let endpoint = match &self.endpoint {
@@ -68,7 +64,7 @@ impl Forward {
         if let Some(seconds) = self.timeout {
             options.answer_timeout = Duration::from_secs(seconds);
         }
-        let target = HttpTarget::new(&self.target, api.trust.clone(), options);
+        let target = HttpTarget::new(&self.target, trust, options);
         let target = Arc::new(target.map_err(|e| Failure::Usage(e.to_string()))?);
         let subscription = Subscription {
             endpoint,
@@ -79,7 +75,7 @@ impl Forward {
         };
         let setup = Setup {
             relay: api.relay,
-            trust: api.trust,
+            way: api.way,
             token,
             routes: vec![Route { subscription, target }],
             lines: LINES,

@@ -16,8 +16,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::agent::TokenSource;
 use crate::api::Api;
-use crate::dial::RelayUrl;
+use crate::dial::{RelayUrl, masked};
 use crate::socket::Trust;
+use crate::way::{ProxyUrl, Way, WaySettings};
 
 pub use failure::Failure;
 
@@ -43,9 +44,29 @@ struct To {
     /// File with further root certificates to trust (PEM)
     #[arg(long, value_name = "FILE", env = "RELAY_CA_FILE", global = true)]
     ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    out: Out,
     /// Answer in JSON
     #[arg(long, global = true)]
     json: bool,
+}
+
+/// The way out to the relay.
+#[derive(Debug, Clone, Args)]
+struct Out {
+    /// Proxy to reach the relay through: http://, https://, socks5:// or socks5h://HOST:PORT, or `direct` for none
+    /// [default: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, by the relay's scheme; NO_PROXY names hosts that need none]
+    #[arg(long, value_name = "URL", global = true)]
+    proxy: Option<String>,
+    /// File with user:password for the proxy; it may stand in the URL in the environment, but never on the command line
+    #[arg(long, value_name = "FILE", env = "RELAY_PROXY_AUTH_FILE", global = true)]
+    proxy_auth_file: Option<PathBuf>,
+    /// File with the certificate to show to a relay that asks for one (PEM)
+    #[arg(long, value_name = "FILE", env = "RELAY_CLIENT_CERT", global = true)]
+    client_cert: Option<PathBuf>,
+    /// File with that certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", env = "RELAY_CLIENT_KEY", global = true)]
+    client_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -113,14 +134,36 @@ impl To {
         Ok(TokenSource::Fixed(line.trim().to_owned()))
     }
 
-    fn trust(&self) -> Result<Trust, Failure> {
-        Trust::load(self.ca_file.as_deref()).map_err(|e| Failure::Usage(format!("ca-file: {e}")))
+    /// The way out, as far as the command line says something of it.
+    fn out(&self) -> Result<WaySettings, Failure> {
+        let Out { proxy, proxy_auth_file, client_cert, client_key } = self.out.clone();
+        if let Some(shown) = proxy.as_deref().filter(|url| masked(url) != **url) {
+            return Err(Failure::Usage(format!(
+                "{}: a password on the command line is seen by everybody; it may stand in HTTPS_PROXY, in the agent's file or in --proxy-auth-file",
+                masked(shown)
+            )));
+        }
+        let (ca_file, proxy) = (self.ca_file.clone(), proxy.map(ProxyUrl));
+        Ok(WaySettings { ca_file, client_cert, client_key, proxy, proxy_auth_file })
     }
 
     fn api(&self) -> Result<Api, Failure> {
-        let token = self.token()?.read().map_err(Failure::Usage)?;
-        Ok(Api { relay: self.relay()?, trust: self.trust()?, token })
+        self.api_with(&self.token()?).map(|(api, _)| api)
     }
+
+    /// The API with this token, and whom to trust besides the relay.
+    fn api_with(&self, token: &TokenSource) -> Result<(Api, Trust), Failure> {
+        let token = token.read().map_err(Failure::Usage)?;
+        let (relay, out) = (self.relay()?, self.out()?);
+        let trust = out.trust().map_err(Failure::Usage)?;
+        let way = way(&out, &relay, &trust)?;
+        Ok((Api { relay, way, token }, trust))
+    }
+}
+
+/// The way to a relay, the environment's proxy included.
+fn way(out: &WaySettings, relay: &RelayUrl, trust: &Trust) -> Result<Way, Failure> {
+    out.way(relay, trust, |name| std::env::var(name).ok()).map_err(Failure::Usage)
 }
 
 /// Logs go to stderr, so that stdout is for what was asked for; `RELAY_LOG` says how much.

@@ -22,13 +22,14 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) async fn run(self, to: &To) -> Result<(), Failure> {
-        let config = config::read(&self.config, to.ca_file.as_deref()).map_err(Failure::Usage)?;
+        let config = config::read(&self.config, to.out()?).map_err(Failure::Usage)?;
+        let relay = match config.relay {
+            Some(relay) if to.relay.is_none() => relay,
+            _ => to.relay()?,
+        };
         let setup = Setup {
-            relay: match config.relay {
-                Some(relay) if to.relay.is_none() => relay,
-                _ => to.relay()?,
-            },
-            trust: config.trust,
+            way: super::way(&config.out, &relay, &config.trust)?,
+            relay,
             token: match config.token {
                 Some(token) if to.token_file.is_none() => token,
                 _ => to.token()?,

@@ -1,0 +1,241 @@
+//! Which proxy leads to a relay, by curl's rules, and the way through it.
+
+use std::fmt;
+use std::fmt::Display;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, Uri};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use tokio::time::timeout;
+
+use super::{HOP_TIMEOUT, WayError, socks, tunnel};
+use crate::dial::{RelayUrl, masked};
+use crate::socket::{Socket, Trust};
+
+/// A proxy. It never shows the password that it may want.
+#[derive(Clone)]
+pub struct Proxy {
+    kind: Kind,
+    host: String,
+    port: u16,
+}
+
+#[derive(Clone)]
+enum Kind {
+    /// CONNECT (RFC 9110 §9.3.6), over TLS or not.
+    Http { tls: bool, authorization: Option<HeaderValue> },
+    /// SOCKS 5 (RFC 1928); the name is looked up there, or here.
+    Socks { names: bool, login: Option<Login> },
+}
+
+/// A user and a password.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Login {
+    pub(super) user: String,
+    pub(super) password: String,
+}
+
+/// A text that is no proxy's URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{from}: {url:?} is no proxy: http://, https://, socks5:// or socks5h:// with a host and a port is wanted"
+)]
+pub struct BadProxy {
+    from: &'static str,
+    url: String,
+}
+
+impl Proxy {
+    /// The proxy that leads to this relay, if one does: what was `given` in words, or what the environment says. In both
+    /// cases `NO_PROXY` names hosts that need none.
+    ///
+    /// # Errors
+    /// [`BadProxy`], with where it stands.
+    pub fn toward(
+        relay: &RelayUrl,
+        given: Option<&str>,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, BadProxy> {
+        let of_scheme = if relay.tls() { "HTTPS_PROXY" } else { "HTTP_PROXY" };
+        let found = match given {
+            Some(url) => Some(("proxy", url.to_owned())),
+            None => [of_scheme, "ALL_PROXY"]
+                .into_iter()
+                .find_map(|name| Some((name, either_case(name, &environment)?))),
+        };
+        let Some((from, url)) = found.filter(|(_, url)| url != DIRECT) else { return Ok(None) };
+        let bad = || BadProxy { from, url: masked(&url) };
+        let relay: Uri = relay.origin().parse().map_err(|_| bad())?;
+        let exempt = exemptions(&either_case("NO_PROXY", &environment).unwrap_or_default());
+        let taken =
+            |exempt: &str| Matcher::builder().all(&url).no(exempt).build().intercept(&relay);
+        let proxy = taken("").as_ref().and_then(Self::of).ok_or_else(bad)?;
+        Ok(taken(&exempt).is_some().then_some(proxy))
+    }
+
+    fn of(intercept: &Intercept) -> Option<Self> {
+        let uri = intercept.uri();
+        let raw = || {
+            let (user, password) = intercept.raw_auth()?;
+            Some(Login { user: user.to_owned(), password: password.to_owned() })
+        };
+        let authorization = intercept.basic_auth().cloned();
+        let (kind, port) = match uri.scheme_str()? {
+            "http" => (Kind::Http { tls: false, authorization }, 80),
+            "https" => (Kind::Http { tls: true, authorization }, 443),
+            "socks5" => (Kind::Socks { names: false, login: raw() }, 1080),
+            "socks5h" => (Kind::Socks { names: true, login: raw() }, 1080),
+            _ => return None,
+        };
+        let host = uri.host().filter(|host| !host.is_empty())?;
+        Some(Self { kind, host: host.to_owned(), port: uri.port_u16().unwrap_or(port) })
+    }
+
+    /// The same proxy, asked as this user: `user:password`, as in a URL but not encoded.
+    #[must_use]
+    pub fn asked_as(mut self, user_and_password: &str) -> Self {
+        match &mut self.kind {
+            Kind::Http { authorization, .. } => {
+                let encoded = format!("Basic {}", STANDARD.encode(user_and_password));
+                let mut value = HeaderValue::try_from(encoded).expect("base64 is plain text");
+                value.set_sensitive(true);
+                *authorization = Some(value);
+            }
+            Kind::Socks { login, .. } => {
+                let (user, password) =
+                    user_and_password.split_once(':').unwrap_or((user_and_password, ""));
+                *login = Some(Login { user: user.to_owned(), password: password.to_owned() });
+            }
+        }
+        self
+    }
+
+    /// A byte stream to this host.
+    pub(super) async fn reach(
+        &self,
+        host: &str,
+        port: u16,
+        trust: &Trust,
+    ) -> Result<Socket, WayError> {
+        match &self.kind {
+            Kind::Http { authorization, .. } => {
+                let socket = self.connect(trust).await?;
+                let opened = tunnel::open(self, socket, host, port, authorization.as_ref());
+                self.in_time(opened).await
+            }
+            Kind::Socks { names: true, login } => {
+                let socket = self.connect(trust).await?;
+                self.in_time(socks::open(self, socket, host, port, login.as_ref())).await
+            }
+            Kind::Socks { names: false, login } => {
+                self.reach_by_address(host, port, trust, login.as_ref()).await
+            }
+        }
+    }
+
+    async fn in_time(
+        &self,
+        opened: impl Future<Output = Result<Socket, WayError>>,
+    ) -> Result<Socket, WayError> {
+        let late = || self.broke(format!("no answer in {} s", HOP_TIMEOUT.as_secs()));
+        timeout(HOP_TIMEOUT, opened).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Tries one address after the other, each with a connection of its own: a proxy that could not reach one ends it.
+    async fn reach_by_address(
+        &self,
+        host: &str,
+        port: u16,
+        trust: &Trust,
+        login: Option<&Login>,
+    ) -> Result<Socket, WayError> {
+        let addresses = crate::socket::addresses(host, port).await.map_err(WayError::Relay)?;
+        let mut addresses = addresses.into_iter().peekable();
+        loop {
+            let Some(address) = addresses.next() else {
+                return Err(self.cannot_reach(host, port, "the name has no address"));
+            };
+            let socket = self.connect(trust).await?;
+            let ip = address.ip().to_string();
+            match self.in_time(socks::open(self, socket, &ip, port, login)).await {
+                Err(WayError::ProxyCannotReach { .. }) if addresses.peek().is_some() => {}
+                settled => return settled,
+            }
+        }
+    }
+
+    /// A connection to the proxy itself.
+    async fn connect(&self, trust: &Trust) -> Result<Socket, WayError> {
+        let trust = matches!(self.kind, Kind::Http { tls: true, .. }).then_some(trust);
+        let socket = Socket::connect(&self.host, self.port, trust, HOP_TIMEOUT).await;
+        socket.map_err(|source| WayError::Proxy { proxy: self.to_string(), source })
+    }
+
+    pub(super) fn cannot_reach(&self, host: &str, port: u16, why: impl Display) -> WayError {
+        let to = format!("{host}:{port}");
+        WayError::ProxyCannotReach { proxy: self.to_string(), to, why: why.to_string() }
+    }
+
+    pub(super) fn refuses(&self, host: &str, port: u16, why: impl Display) -> WayError {
+        let to = format!("{host}:{port}");
+        WayError::ProxyRefuses { proxy: self.to_string(), to, why: why.to_string() }
+    }
+
+    pub(super) fn broke(&self, why: impl Display) -> WayError {
+        WayError::ProxyBroke { proxy: self.to_string(), why: why.to_string() }
+    }
+
+    pub(super) fn is_none(&self, why: impl Display) -> WayError {
+        WayError::NoProxy { proxy: self.to_string(), why: why.to_string() }
+    }
+
+    /// It wants a login and got none, or does not take the one it got.
+    pub(super) fn wants_login(&self, shown: bool, offered: &str) -> WayError {
+        let why = if shown {
+            "does not accept the user and password".to_owned()
+        } else {
+            "wants a user and a password: put them into its URL in the environment or the agent's file, or into --proxy-auth-file".to_owned()
+        };
+        let why = if offered.is_empty() { why } else { format!("{why} (it takes {offered})") };
+        WayError::ProxyAuthentication { proxy: self.to_string(), why }
+    }
+}
+
+impl Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.kind {
+            Kind::Http { tls: false, .. } => "http",
+            Kind::Http { tls: true, .. } => "https",
+            Kind::Socks { names: false, .. } => "socks5",
+            Kind::Socks { names: true, .. } => "socks5h",
+        };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({self})")
+    }
+}
+
+/// Instead of a URL: no proxy, whatever the environment says.
+const DIRECT: &str = "direct";
+
+/// A variable's value, if it is not empty. As with curl, the name in lower case comes first.
+fn either_case(name: &str, environment: &impl Fn(&str) -> Option<String>) -> Option<String> {
+    let value = |name: &str| environment(name).filter(|value| !value.is_empty());
+    value(&name.to_ascii_lowercase()).or_else(|| value(name))
+}
+
+/// `NO_PROXY` as the matcher reads it; curl takes blanks between the entries too, a dot at the end of a name, and
+/// brackets around an IPv6 address.
+fn exemptions(text: &str) -> String {
+    let entries = text.split([',', ' ', '\t', '\n']).filter(|entry| !entry.is_empty());
+    let plain = entries.map(|entry| crate::socket::bare(entry).trim_end_matches('.'));
+    plain.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests;
