@@ -15,6 +15,7 @@
 //! A word panics when the world is not as it says; the stories need no error handling of their own.
 
 pub mod agent;
+pub mod authority;
 pub mod chaos;
 pub mod clock;
 pub mod cost;

@@ -1,25 +1,22 @@
 //! TLS in front of a relay, as a reverse proxy would do it, with a certificate that only the story trusts.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use crate::folder::Folder;
+use crate::authority::Authority;
 
 /// A proxy that speaks TLS on its near side.
 #[derive(Debug)]
 pub struct TlsFront {
     port: u16,
-    ca_file: PathBuf,
-    _folder: Folder,
+    authority: Authority,
     accepting: AbortHandle,
 }
 
@@ -29,9 +26,8 @@ impl TlsFront {
     /// # Panics
     /// When the system has no port.
     pub async fn of(address: SocketAddr) -> Self {
-        let (authority, certificate, key) = certify().expect("a certificate");
-        let folder = Folder::fresh();
-        let ca_file = folder.file("ca.pem", &authority);
+        let authority = Authority::fresh();
+        let (certificate, key) = authority.issue("leaf", &["localhost"]).der();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -43,7 +39,7 @@ impl TlsFront {
         let port = listener.local_addr().expect("an address").port();
         let accepting =
             tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(config)), address));
-        Self { port, ca_file, _folder: folder, accepting: accepting.abort_handle() }
+        Self { port, authority, accepting: accepting.abort_handle() }
     }
 
     /// Its URL.
@@ -55,7 +51,7 @@ impl TlsFront {
     /// The file of the authority that has signed its certificate.
     #[must_use]
     pub fn ca_file(&self) -> &Path {
-        &self.ca_file
+        self.authority.ca_file()
     }
 }
 
@@ -78,15 +74,4 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, to: SocketAddr) {
             let _ = copy_bidirectional(&mut near, &mut far).await;
         });
     }
-}
-
-/// An authority, and a certificate of it for `localhost` with its key.
-fn certify() -> Result<(String, CertificateDer<'static>, PrivateKeyDer<'static>), rcgen::Error> {
-    let mut authority = CertificateParams::new(Vec::new())?;
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
-    let key = KeyPair::generate()?;
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &issuer)?;
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-    Ok((issuer.pem(), leaf.der().clone(), key))
 }
