@@ -209,8 +209,15 @@ impl Api {
     }
 
     fn broke(&self, why: &(dyn std::error::Error + 'static)) -> ApiError {
+        // The HTTP library's own words are few: what is behind them says more.
+        let mut words = why.to_string();
+        let mut next = why.source();
+        while let Some(cause) = next {
+            words = format!("{words}: {cause}");
+            next = cause.source();
+        }
         let hint = Hint::to_append(why);
-        ApiError::Unreachable(format!("{} broke off: {why}{hint}", self.relay))
+        ApiError::Unreachable(format!("{} broke off: {words}{hint}", self.relay))
     }
 }
 

@@ -14,7 +14,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::TlsStream;
 
 pub use tls::{Hint, Trust};
 
@@ -102,7 +102,7 @@ impl Socket {
         let name = ServerName::try_from(bare(host).to_owned());
         let name = name.map_err(|e| failed(io::Error::other(e)))?;
         match timeout(limit, trust.connector().connect(name, self)).await {
-            Ok(Ok(tls)) => Ok(Self::Tls(Box::new(tls))),
+            Ok(Ok(tls)) => Ok(Self::Tls(Box::new(tls.into()))),
             Ok(Err(error)) => Err(failed(error)),
             Err(_) => Err(failed(late())),
         }

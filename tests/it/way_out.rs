@@ -11,6 +11,8 @@ use tokio::process::Command;
 
 mod bars;
 mod login;
+mod net;
+mod tls;
 
 /// A relay behind TLS, an endpoint and a target: what an office has to do with.
 pub(crate) struct Office {
@@ -24,9 +26,16 @@ pub(crate) struct Office {
 
 impl Office {
     async fn new() -> Self {
-        let relay = Relay::start().await;
-        let endpoint = relay.endpoint("story").await;
+        Self::on(Relay::start().await).await
+    }
+
+    async fn on(relay: Relay) -> Self {
         let front = TlsFront::of(relay.address).await;
+        Self::behind(front, relay).await
+    }
+
+    async fn behind(front: TlsFront, relay: Relay) -> Self {
+        let endpoint = relay.endpoint("story").await;
         let token = relay.token(&["story"]).await;
         Self {
             relay,

@@ -1,11 +1,16 @@
 //! A certificate authority that only the story trusts.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use relay_client::socket::Trust;
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 
 use crate::folder::Folder;
 
@@ -85,6 +90,20 @@ impl Authority {
         let key = self.folder.file(&format!("{file}.key"), &key.serialize_pem());
         let certificate = self.folder.file(&format!("{file}.pem"), &leaf.pem());
         Issued { certificate, key }
+    }
+
+    /// Takes certificates of this authority and no others.
+    ///
+    /// # Panics
+    /// Never: the authority is sound.
+    #[must_use]
+    pub fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("its own certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .expect("a root")
     }
 
     /// A file of the story beside those of the authority.

@@ -5,6 +5,7 @@
 //! - [`provider`]: who sends webhooks · [`target`]: who gets them · [`raw`]: what both of them really say
 //! - [`tamper`]: the disk below a relay, slow or failing · [`clock`]: its wall clock, to be set
 //! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
+//! - [`interception`]: a proxy that opens TLS · [`black_hole`]: an address that is dead
 //! - [`proxy`]: real proxies between an agent and its relay
 //! - [`load`], [`fast_target`], [`cost`]: what the benchmarks are told with
 //! - [`ledger`]: what the store of a relay has written down
@@ -16,11 +17,13 @@
 
 pub mod agent;
 pub mod authority;
+pub mod black_hole;
 pub mod chaos;
 pub mod clock;
 pub mod cost;
 pub mod fast_target;
 pub mod folder;
+pub mod interception;
 pub mod journey;
 pub mod ledger;
 pub mod line;

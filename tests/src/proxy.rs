@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::folder::Folder;
 use crate::process::Process;
 use crate::target::nobody;
-use crate::wait::{holds_within, until};
+use crate::wait::until;
 
 /// How often a proxy is started anew because somebody has taken its port meanwhile.
 const STARTS_MAX: usize = 3;
@@ -139,9 +139,13 @@ impl Proxy {
         until(&format!("the proxy tells of {what}"), async || self.log().contains(what)).await;
     }
 
-    /// Whether its log tells of this within a moment.
-    pub async fn has_told_of(&self, what: &str) -> bool {
-        holds_within(Duration::from_millis(300), async || self.log().contains(what)).await
+    /// Waits until its log has told of this so many times.
+    ///
+    /// # Panics
+    /// When it never has.
+    pub async fn tells_often_of(&self, what: &str, times: usize) {
+        let told = async || self.log().matches(what).count() >= times;
+        until(&format!("the proxy tells {times} times of {what}"), told).await;
     }
 
     fn log(&self) -> String {

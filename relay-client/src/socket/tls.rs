@@ -132,6 +132,7 @@ impl Hint {
                 | Alert::CertificateExpired
                 | Alert::CertificateUnknown
                 | Alert::UnknownCA
+                | Alert::DecryptError
                 | Alert::AccessDenied => Some(Self::CertificateRefused),
                 _ => None,
             },

@@ -9,7 +9,7 @@ use super::Office;
 
 impl Office {
     /// The first word of an agent that cannot get through this proxy: why, and when it tries again, in milliseconds.
-    async fn barred_by(&self, proxy: &str) -> (String, u64) {
+    pub(super) async fn barred_by(&self, proxy: &str) -> (String, u64) {
         let token = self.folder.file("agent.token", &self.token);
         let mut run = Program::Client.command();
         let config = format!(
@@ -27,7 +27,7 @@ impl Office {
 }
 
 /// The shortest wait when only a person can mend it, in milliseconds; otherwise the first try comes within a second.
-const SLOW: u64 = 30_000;
+pub(super) const SLOW: u64 = 30_000;
 
 fn slow(retry_in: u64) -> bool {
     assert!(!(1_000..SLOW).contains(&retry_in), "{retry_in}");
