@@ -5,6 +5,7 @@
 //! - [`dial`], [`way`], [`socket`], [`wire`]: how a line is opened, through proxies too, and driven (the relay drives its end
 //!   with [`wire`] as well)
 //! - [`target`], [`fields`]: how a target is asked; [`answered`]: what it answered lately
+//! - [`verify`]: who may have sent a webhook, judged on this side of the firewall
 //! - [`notice`], [`screen`]: what people are told, and how it looks
 //! - [`commands`], [`config`], [`api`]: the program `relay-client`
 
@@ -20,5 +21,7 @@ pub mod notice;
 pub mod screen;
 pub mod socket;
 pub mod target;
+pub mod time;
+pub mod verify;
 pub mod way;
 pub mod wire;

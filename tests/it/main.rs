@@ -20,6 +20,7 @@ mod tidy;
 mod tls;
 mod tokens;
 mod upkeep;
+mod verify;
 mod way_out;
 mod wire_abuse;
 mod wire_idle;

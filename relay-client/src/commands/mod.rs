@@ -7,6 +7,7 @@ mod forward;
 mod run;
 mod table;
 mod tokens;
+mod verify;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -84,6 +85,8 @@ enum Command {
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Tokens(tokens::Tokens),
+    /// Check a saved request offline, and say why its signature fails
+    Verify(Box<verify::Verify>),
 }
 
 impl Cli {
@@ -102,6 +105,7 @@ impl Cli {
                 Command::Endpoints(endpoints) => endpoints.run(&self.to).await,
                 Command::Events(events) => events.run(&self.to).await,
                 Command::Tokens(tokens) => tokens.run(&self.to).await,
+                Command::Verify(verify) => verify.run(self.to.json),
             }
         })
     }
