@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use relay_trust::{Profile, Profiles};
 
-pub use saved::Saved;
+pub use saved::{Field, Saved};
 pub use secrets::{read_secret, read_secrets};
 
 /// The profiles that come with the program, and those of a file.
