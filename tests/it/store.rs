@@ -15,7 +15,7 @@ use relay_server::store::records::{
     Start,
 };
 use relay_tests::shelf::{ROOMY, Shelf, accepting, due, event, key, seq};
-use relay_tests::wait::{soon, until};
+use relay_tests::wait::{pass, soon, until};
 
 /// A lease that runs out while the story waits for it.
 const SHORT: u64 = 1;
@@ -190,6 +190,22 @@ async fn whoever_waits_for_a_queue_is_woken_also_when_it_listens_late() {
     shelf.accept("x").await;
     soon("the queue is told", signal.notified()).await;
     assert!(tokio::time::timeout(Duration::from_millis(1), signal.notified()).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_when_the_feed_is_opened_comes_over_it() {
+    let shelf = Shelf::fresh().await;
+    for _ in 0..100 {
+        let id = shelf.note(shelf.event("live"), 200);
+        // Somewhere between before it is written and after it is durable.
+        pass(Duration::from_micros(fastrand::u64(0..12_000))).await;
+        let mut feed = shelf.store().feed();
+        let before = EventId::first_at(id.unix_ms());
+        let there = shelf.store().after(vec![shelf.endpoint], before, 1000).await.unwrap();
+        if !there.contains(&(shelf.endpoint, id)) {
+            assert_eq!(soon("it is told", feed.recv()).await.unwrap().1, id);
+        }
+    }
 }
 
 #[tokio::test]

@@ -95,7 +95,7 @@ pub(in super::super) struct Books {
     recounted: HashSet<EndpointId>,
     /// The queues in which something has become due in this transaction.
     due: HashSet<QueueOf>,
-    /// The events that have come in this transaction, if somebody reads the feed.
+    /// The events that have come in this transaction.
     fresh: Vec<(EndpointId, EventId)>,
     wakes: Wakes,
     /// When the steady clock was last written down.
@@ -223,9 +223,8 @@ impl Books {
         (total.n, total.bytes) = (total.n + 1, total.bytes + bytes);
         self.recounted.insert(endpoint);
         self.newest = self.newest.max(event);
-        if self.wakes.feed.receiver_count() > 0 {
-            self.fresh.push((endpoint, event));
-        }
+        // Also while nobody reads the feed: who begins before the commit can find it neither there nor in the store.
+        self.fresh.push((endpoint, event));
     }
 
     /// Forgets an endpoint that was deleted.
