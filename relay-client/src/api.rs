@@ -22,6 +22,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest answer that is read, in bytes.
 const ANSWER_MAX: usize = 64 << 20;
 
+/// The header field with the event after which a stream of lines begins.
+const CURSOR: &str = "webhook-relay-cursor";
+
 /// A stream of lines says something at least this often, if only that it is there.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 
@@ -37,6 +40,9 @@ pub enum ApiError {
     /// There is no such thing.
     #[error("not found: {0}")]
     NotFound(String),
+    /// The relay, or what stands before it, is not well at the moment.
+    #[error("{0}")]
+    NotNow(String),
     /// The relay refused for another reason, or answered nonsense.
     #[error("{0}")]
     Failed(String),
@@ -89,8 +95,10 @@ impl Api {
         let request = self.request(Method::GET, path, None)?;
         let response = timeout(TIMEOUT, self.send(request)).await.map_err(|_| self.late())??;
         if response.status().is_success() {
+            let cursor = response.headers().get(CURSOR);
+            let cursor = cursor.and_then(|value| value.to_str().ok()).map(str::to_owned);
             let (body, line) = (response.into_body(), BytesMut::new());
-            return Ok(LinesOf { body, line, from: self.relay.to_string() });
+            return Ok(LinesOf { cursor, body, line, from: self.relay.to_string() });
         }
         let status = response.status();
         let bytes = timeout(TIMEOUT, self.read(response)).await.map_err(|_| self.late())??;
@@ -162,6 +170,9 @@ impl Api {
             StatusCode::NOT_FOUND => {
                 ApiError::Failed(format!("there is no relay at {}", self.relay))
             }
+            StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => ApiError::NotNow(why),
             _ => ApiError::Failed(why),
         }
     }
@@ -224,6 +235,8 @@ impl Api {
 /// Lines of an answer that goes on and on.
 #[derive(Debug)]
 pub struct LinesOf {
+    /// After which event they begin, if the relay says so.
+    pub cursor: Option<String>,
     body: Incoming,
     line: BytesMut,
     from: String,

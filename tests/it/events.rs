@@ -3,7 +3,7 @@
 use relay_client::api::ApiError;
 use relay_tests::journey::Journey;
 use relay_tests::process::{Process, Program, run};
-use relay_tests::raw::Written;
+use relay_tests::raw::{Message, Written};
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
 use relay_tests::wait::until;
@@ -217,6 +217,49 @@ async fn watching_misses_nothing_over_a_restart() {
     }
     assert!(tail.ended().await.success());
     assert_eq!(paths, ["/1", "/2", "/3", "/4"]);
+}
+
+#[tokio::test]
+async fn watching_goes_on_from_where_it_was_whatever_stands_in_for_the_relay_meanwhile() {
+    let event = |n: u32| format!("{{\"id\":\"evt_{n}\",\"path\":\"/{n}\"}}\n");
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    let lines =
+        |text: String| Written::answer(200).field("Webhook-Relay-Cursor", "evt_3").body(text);
+    let relay = Target::scripted(move |_| {
+        let answer = match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => lines(String::new()),
+            1 => Written::answer(502).body("<html>Bad Gateway</html>"),
+            2 => lines(event(4)),
+            3 => Written::answer(503).body("{\"code\":\"relay_overloaded\"}"),
+            _ => lines(event(5)),
+        };
+        answer.bytes()
+    })
+    .await;
+    let mut command = Program::Client.command();
+    command.env("RELAY_URL", relay.url()).env("RELAY_TOKEN", "wr_a_b");
+    let watched = run(command.args(["events", "tail", "--json", "--limit", "2"])).await;
+    assert_eq!(watched.code, Some(0), "{}", watched.stderr);
+    assert_eq!(watched.stdout.lines().count(), 2, "{}", watched.stdout);
+    let path = |asked: &Message| String::from_utf8_lossy(asked.path()).into_owned();
+    let from: Vec<String> = relay.seen().iter().map(path).collect();
+    let after = |n: u32| format!("/api/v1/events/stream?&after=evt_{n}");
+    let first = "/api/v1/events/stream?".to_owned();
+    assert_eq!(from, [first, after(3), after(3), after(4), after(4)]);
+}
+
+#[tokio::test]
+async fn whoever_has_seen_no_event_yet_goes_on_from_where_the_stream_began() {
+    let relay = Relay::start().await;
+    let endpoint = relay.endpoint_with("story", &[("reply", "ack")]).await;
+    let cursor = relay.api().lines("/events/stream").await.unwrap().cursor.unwrap();
+    relay.provider(&endpoint).post("/meanwhile", "x").await;
+    let path = format!("/events/stream?after={cursor}");
+    let mut lines = relay.api().lines(&path).await.unwrap();
+    assert_eq!(lines.cursor.as_ref(), Some(&cursor));
+    let line = lines.next().await.unwrap().unwrap();
+    let event: Value = serde_json::from_slice(&line).unwrap();
+    assert_eq!(event["path"], "/meanwhile");
 }
 
 #[tokio::test]

@@ -141,9 +141,12 @@ impl Relay {
     /// # Panics
     /// When it does not start.
     pub async fn resume_program(&mut self) {
-        if let Err(said) = self.try_resume_program().await {
-            panic!("it ended before it was ready: {said}");
-        }
+        until("it is ready", async || match self.try_resume_program().await {
+            Ok(()) => true,
+            Err(said) if said.contains(PORT_TAKEN) => false,
+            Err(said) => panic!("it ended before it was ready: {said}"),
+        })
+        .await;
     }
 
     /// Starts it again, as the real program, on the same port, though it may end before it is ready.
@@ -302,6 +305,9 @@ impl Drop for Relay {
     }
 }
 
+/// What the system says of a port that somebody else has.
+const PORT_TAKEN: &str = "Address already in use";
+
 /// Makes a store. A program that is being started elsewhere in this process holds a copy of every lock for a moment.
 async fn fresh_store(path: &Path) -> Store {
     let mut store = None;
@@ -318,13 +324,15 @@ async fn fresh_store(path: &Path) -> Store {
     store.expect("it was waited for")
 }
 
-/// Binds a relay; its store may be held for a moment, as in [`fresh_store`].
+/// Binds a relay; its store may be held for a moment, as in [`fresh_store`], and while it was away its port may have become
+/// the near end of somebody's connection.
 async fn bind(config: &Config) -> Server {
     let mut server = None;
     until("the relay binds", async || {
         server = match Server::bind(config.clone()).await {
             Ok(bound) => Some(bound),
             Err(error) if matches!(error.downcast_ref(), Some(OpenError::InUse(_))) => None,
+            Err(error) if error.chain().any(|why| why.to_string().contains(PORT_TAKEN)) => None,
             Err(error) => panic!("the relay does not bind: {error:#}"),
         };
         server.is_some()

@@ -53,7 +53,7 @@ impl From<ApiError> for Failure {
             ApiError::Unreachable(_) => Self::Unreachable(why),
             ApiError::NotAllowed(_) => Self::NotAllowed(why),
             ApiError::NotFound(_) => Self::NotFound(why),
-            ApiError::Failed(_) => Self::Failed(why),
+            ApiError::NotNow(_) | ApiError::Failed(_) => Self::Failed(why),
         }
     }
 }

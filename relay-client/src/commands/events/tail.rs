@@ -45,7 +45,7 @@ impl Tail {
                 Ok(true) => return Ok(()),
                 Ok(false) => backoff.reset(),
                 // Whoever never reached the relay is told so; later on it will come back.
-                Err(ApiError::Unreachable(why)) if begun => {
+                Err(ApiError::Unreachable(why) | ApiError::NotNow(why)) if begun => {
                     eprintln!("relay-client: {}", clean(&why));
                 }
                 Err(error) => return Err(error.into()),
@@ -66,6 +66,8 @@ impl Tail {
         if !std::mem::replace(begun, true) {
             eprintln!("watching; Ctrl-C ends it");
         }
+        // Without an event yet, it goes on from where it began.
+        self.after = self.after.take().or(lines.cursor.take());
         while self.limit != Some(0) {
             let Some(line) = lines.next().await? else { return Ok(false) };
             let nonsense = |_| ApiError::Failed("the relay sends no JSON".into());

@@ -18,7 +18,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::super::pieces::{Pieces, WAITING_MAX};
 use super::super::{Api, Bearer, Refused};
 use super::{Query, row};
-use crate::clock::now_ms;
 use crate::delivery::State as Standing;
 use crate::endpoint::EndpointId;
 use crate::problem::Code;
@@ -27,6 +26,9 @@ use crate::store::records::Scope;
 
 /// How many readers there may be at a time.
 pub(in crate::api) const STREAMS_MAX: usize = 64;
+
+/// The header field that says after which event the stream begins: who has seen none when it breaks goes on from there.
+const CURSOR: &str = "webhook-relay-cursor";
 
 /// How many events are told in one piece.
 const AT_ONCE: usize = 200;
@@ -45,16 +47,19 @@ pub(in crate::api) async fn stream(
 ) -> Result<Response, Refused> {
     let query = Query::parse(&api, &who, query.as_deref().unwrap_or_default())?;
     query.endpoint_ids(&api, &who, Scope::Read)?;
+    let query_after = query.after;
     let busy = |_| Refused::new(Code::RelayOverloaded, "too many streams are read already");
     let permit = streams.try_acquire_owned().map_err(busy)?;
     let (pieces, waiting) = mpsc::channel(WAITING_MAX);
     // What has been missed is looked for after this: nothing comes in between.
     let feed = api.store.feed();
+    let begun = api.store.new_id();
     let tasks = api.sessions.tasks.clone();
     let telling = Telling { api, who, query, pieces, told: HashSet::new(), _permit: permit };
-    tasks.spawn(telling.run(feed));
+    tasks.spawn(telling.run(feed, begun));
     let headers = [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store")];
-    Ok((headers, Body::new(Pieces(waiting))).into_response())
+    let cursor = [(CURSOR, query_after.unwrap_or(begun).to_string())];
+    Ok((headers, cursor, Body::new(Pieces(waiting))).into_response())
 }
 
 struct Telling {
@@ -71,16 +76,15 @@ struct Telling {
 struct Over;
 
 impl Telling {
-    async fn run(mut self, mut feed: Feed) {
+    async fn run(mut self, mut feed: Feed, begun: EventId) {
         let draining = self.api.sessions.draining.clone();
         tokio::select! {
-            Over = self.tell(&mut feed) => {}
+            Over = self.tell(&mut feed, begun) => {}
             () = draining.cancelled() => {}
         }
     }
 
-    async fn tell(&mut self, feed: &mut Feed) -> Over {
-        let mut last = self.api.store.new_id();
+    async fn tell(&mut self, feed: &mut Feed, mut last: EventId) -> Over {
         if let Some(after) = self.query.after
             && let Err(over) = self.catch_up(after).await
         {
@@ -120,7 +124,8 @@ impl Telling {
     /// Tells what came after this event.
     async fn catch_up(&mut self, mut after: EventId) -> Result<(), Over> {
         self.told.clear();
-        let recent = EventId::first_at(now_ms().saturating_sub(LATE_MAX));
+        let newest_ms = self.api.store.new_id().unix_ms();
+        let recent = EventId::first_at(newest_ms.saturating_sub(LATE_MAX));
         loop {
             let endpoints = self.query.endpoint_ids(&self.api, &self.who, Scope::Read);
             let endpoints = endpoints.map_err(|_| Over)?;
