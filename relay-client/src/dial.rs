@@ -143,12 +143,7 @@ pub enum DialError {
 ///
 /// # Errors
 /// [`DialError`], by when a new try makes sense.
-pub async fn dial(
-    relay: &RelayUrl,
-    way: &Way,
-    token: &str,
-    line: u8,
-) -> Result<Pipe, DialError> {
+pub async fn dial(relay: &RelayUrl, way: &Way, token: &str, line: u8) -> Result<Pipe, DialError> {
     let socket = relay.connect(way).await?;
     let url = format!("ws://{}{}{CONNECT_PATH}", relay.authority(), relay.path);
     let mut request = url.into_client_request().map_err(|e| DialError::NotFound(e.to_string()))?;

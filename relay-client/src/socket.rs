@@ -60,7 +60,7 @@ impl ConnectError {
 pub enum Socket {
     /// Plain TCP.
     Tcp(TcpStream),
-    /// TLS over another one: over TCP, or over what a proxy passes on.
+    /// TLS over another one, from either side: over TCP, or over what a proxy passes on.
     Tls(Box<TlsStream<Self>>),
     /// A Unix socket.
     Unix(UnixStream),

@@ -1,5 +1,7 @@
 //! The command line: what it takes, and what each command does with it.
 
+mod tls;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{IsTerminal, Write};
@@ -17,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::demo::DemoArgs;
+use tls::TlsArgs;
 
 /// A self-hosted webhook relay for receivers behind a firewall.
 #[derive(Debug, Parser)]
@@ -79,6 +82,8 @@ struct ServeArgs {
     /// Domain whose subdomains are endpoint keys
     #[arg(long, value_name = "DOMAIN")]
     hooks_domain: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Any other setting
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
@@ -143,6 +148,7 @@ impl ServeArgs {
         ];
         let mut flags: BTreeMap<&'static str, String> =
             named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        flags.extend(self.tls.given());
         let mut unknown = Vec::new();
         for pair in self.set {
             let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
@@ -249,7 +255,7 @@ fn announce(server: &Server, data: &std::path::Path) -> std::io::Result<()> {
             data.display()
         )?;
     } else {
-        let listening = format!("http://{}", server.address());
+        let listening = server.near_url();
         writeln!(
             out,
             "{}",

@@ -3,7 +3,7 @@
 //!
 //! A request's journey, one direction: [`http`] → [`ingress`] → [`store`] → [`dispatcher`] → [`router`] → [`session`] ⇒
 //! the agent's line; the answer comes back as the outcome. Beside it: [`endpoint`] and [`access`] (what there is and who
-//! may), [`api`] (for people and programs), [`config`], [`problem`] (every error's words).
+//! may), [`api`] (for people and programs), [`tls`], [`config`], [`problem`] (every error's words).
 
 pub mod access;
 pub mod api;
@@ -22,6 +22,7 @@ pub mod router;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod tls;
 pub mod workers;
 
 pub use config::Config;

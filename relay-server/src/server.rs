@@ -25,6 +25,7 @@ use crate::router::Router;
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::records::Keep;
+use crate::tls::Tls;
 use crate::workers::{Workers, listen};
 
 /// After a shutdown, agents come back spread over this time.
@@ -61,7 +62,8 @@ impl Server {
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listeners[0].local_addr()?;
         let workers = Workers::start(config.workers)?;
-        let base = config.public_url.clone().unwrap_or_else(|| own_url(address));
+        let tls = config.tls.is_on().then(|| Tls::new(&config.tls)).transpose()?;
+        let base = config.public_url.clone().unwrap_or_else(|| own_url(address, tls.is_some()));
         let urls = Arc::new(PublicUrls::new(base, config.hooks_domain.clone()));
         let router = Arc::new(Router::default());
         let dispatcher = Arc::new(Dispatcher::new(
@@ -99,15 +101,15 @@ impl Server {
             sessions: Arc::clone(&sessions),
             urls: Arc::clone(&urls),
         });
-        let hooks_domain = config.hooks_domain.clone();
         let routes = Routes {
             ingress,
             sessions: Arc::clone(&sessions),
             api: api::routes(api),
-            hooks_domain,
+            hooks_domain: config.hooks_domain.clone(),
         };
         let front = Front {
             routes: Arc::new(routes),
+            tls,
             header_timeout: config.header_timeout,
             connections: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -131,6 +133,13 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The URL of that address itself, whatever the outside uses.
+    #[must_use]
+    pub fn near_url(&self) -> String {
+        let scheme = if self.front.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// The relay's own URL.
@@ -174,6 +183,7 @@ impl Server {
                 }
             }));
         }
+        let keeping = self.front.tls.clone().map(|tls| tokio::spawn(tls.keep(stop.clone())));
         self.dispatcher.watch_all();
         stop.cancelled().await;
         tokio::select! {
@@ -181,6 +191,9 @@ impl Server {
             () = hurry.cancelled() => tracing::warn!("the shutdown was cut short"),
         }
         accepting.iter().for_each(JoinHandle::abort);
+        if let Some(keeping) = keeping {
+            let _ = keeping.await;
+        }
         self.workers.end().await;
         Ok(())
     }
@@ -249,7 +262,7 @@ async fn load(store: &Store) -> anyhow::Result<(Arc<Access>, Arc<Directory>)> {
 }
 
 /// The URL at which this machine itself reaches the relay.
-fn own_url(address: SocketAddr) -> String {
+fn own_url(address: SocketAddr, tls: bool) -> String {
     let mut shown = address;
     if address.ip().is_unspecified() {
         shown.set_ip(if address.is_ipv4() {
@@ -258,5 +271,5 @@ fn own_url(address: SocketAddr) -> String {
             std::net::Ipv6Addr::LOCALHOST.into()
         });
     }
-    format!("http://{shown}")
+    format!("{}://{shown}", if tls { "https" } else { "http" })
 }

@@ -9,6 +9,8 @@ mod errors;
 mod events;
 mod fidelity;
 mod hostile;
+mod http2;
+mod https;
 mod limits;
 mod queue;
 mod recovery;

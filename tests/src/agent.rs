@@ -36,6 +36,8 @@ pub struct Wanted {
     pub preserve_host: bool,
     /// What it asks for beyond the endpoints' names: group, tap, bounds of the backlog.
     pub asks: Subscription,
+    /// Whom it trusts.
+    pub trust: Trust,
 }
 
 impl Wanted {
@@ -50,11 +52,12 @@ impl Wanted {
             max_streams: STREAMS_MAX,
             preserve_host: false,
             asks: subscription(endpoint),
+            trust: trust(),
         }
     }
 
     fn setup(&self, notices: Notices) -> Setup {
-        let trust = trust();
+        let trust = &self.trust;
         let options = Options { preserve_host: self.preserve_host, ..Options::default() };
         let route = |(endpoint, target): &(String, String)| Route {
             subscription: Subscription { endpoint: name(endpoint), ..self.asks.clone() },
@@ -68,7 +71,7 @@ impl Wanted {
             routes: self.routes.iter().map(route).collect(),
             lines: self.lines,
             max_streams: self.max_streams,
-            way: Way::direct(trust),
+            way: Way::direct(trust.clone()),
             notices,
         }
     }

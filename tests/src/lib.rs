@@ -3,7 +3,9 @@
 //! - [`relay`]: a relay in this process or as the real program · [`agent`]: an agent likewise · [`wire`]: an agent by
 //!   hand, frame by frame
 //! - [`provider`]: who sends webhooks · [`target`]: who gets them · [`raw`]: what both of them really say
-//! - [`tamper`]: the disk below a relay, slow or failing · [`clock`]: its wall clock, to be set
+//! - [`clock`]: the wall clock below a relay, to be set
+//! - [`http2`]: a provider that speaks HTTP/2 · [`authority`]: who certifies what the story trusts
+//! - [`tamper`]: the disk below a relay, slow or failing
 //! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
 //! - [`interception`]: a proxy that opens TLS · [`black_hole`]: an address that is dead
 //! - [`proxy`]: real proxies between an agent and its relay
@@ -23,6 +25,7 @@ pub mod clock;
 pub mod cost;
 pub mod fast_target;
 pub mod folder;
+pub mod http2;
 pub mod interception;
 pub mod journey;
 pub mod ledger;

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use relay_client::socket::Trust;
+
 use crate::raw::{Connection, Message, Written};
 use crate::wait::soon;
 
@@ -14,6 +16,7 @@ pub struct Provider {
     prefix: String,
     kept: Option<Connection>,
     keeps: bool,
+    trust: Option<Trust>,
 }
 
 impl Provider {
@@ -21,7 +24,7 @@ impl Provider {
     #[must_use]
     pub fn of(address: SocketAddr, prefix: &str) -> Self {
         let (host, prefix) = (address.to_string(), prefix.to_owned());
-        Self { address, host, prefix, kept: None, keeps: false }
+        Self { address, host, prefix, kept: None, keeps: false, trust: None }
     }
 
     /// The same, keeping its connection.
@@ -36,6 +39,12 @@ impl Provider {
         Self { host: host.to_owned(), ..self }
     }
 
+    /// The same, over TLS with `localhost`.
+    #[must_use]
+    pub fn over_tls(self, trust: Trust) -> Self {
+        Self { trust: Some(trust), ..self }
+    }
+
     /// A request below its URL, with a `Host`.
     #[must_use]
     pub fn request(&self, method: &str, path: impl AsRef<[u8]>) -> Written {
@@ -45,9 +54,16 @@ impl Provider {
 
     /// A fresh connection with this request sent on it.
     pub async fn begin(&self, request: &Written) -> Connection {
-        let mut connection = Connection::to(self.address).await;
+        let mut connection = self.connect().await;
         connection.send(request.bytes()).await;
         connection
+    }
+
+    async fn connect(&self) -> Connection {
+        match &self.trust {
+            Some(trust) => Connection::secure(self.address.port(), trust).await,
+            None => Connection::to(self.address).await,
+        }
     }
 
     /// Posts a body and gets the answer.
@@ -77,7 +93,7 @@ impl Provider {
     pub async fn try_send(&mut self, method: &str, request: &Written) -> io::Result<Message> {
         let mut connection = match self.kept.take() {
             Some(connection) => connection,
-            None => Connection::to(self.address).await,
+            None => self.connect().await,
         };
         connection.send(request.bytes()).await;
         let answer = soon("an answer", connection.try_answer_to(method)).await?;

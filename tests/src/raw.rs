@@ -4,10 +4,11 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use bytes::{Buf, BytesMut};
+use relay_client::socket::{Socket, Trust};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::wait::soon;
+use crate::wait::{PATIENCE, soon};
 
 /// A request or an answer as it came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -166,7 +167,7 @@ pub fn chunk(bytes: &[u8]) -> Vec<u8> {
 /// One connection, from either side.
 #[derive(Debug)]
 pub struct Connection {
-    socket: TcpStream,
+    socket: Socket,
     buffer: BytesMut,
 }
 
@@ -179,11 +180,20 @@ impl Connection {
         Self::of(TcpStream::connect(address).await.expect("somebody listens"))
     }
 
+    /// Opens one to `localhost` with TLS on it.
+    ///
+    /// # Panics
+    /// When there is no TLS.
+    pub async fn secure(port: u16, trust: &Trust) -> Self {
+        let socket = Socket::connect("localhost", port, Some(trust), PATIENCE).await;
+        Self { socket: socket.expect("TLS"), buffer: BytesMut::new() }
+    }
+
     /// One that is open already.
     #[must_use]
     pub fn of(socket: TcpStream) -> Self {
         let _ = socket.set_nodelay(true);
-        Self { socket, buffer: BytesMut::new() }
+        Self { socket: Socket::Tcp(socket), buffer: BytesMut::new() }
     }
 
     /// Sends bytes.
@@ -208,7 +218,9 @@ impl Connection {
 
     /// Ends the connection the hard way, with a reset.
     pub fn reset(self) {
-        let _ = self.socket.set_zero_linger();
+        if let Socket::Tcp(socket) = self.socket {
+            let _ = socket.set_zero_linger();
+        }
     }
 
     /// The next request, whole; `None` when the other side has closed.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use relay_client::api::Api;
+use relay_client::socket::Trust;
 use relay_client::way::Way;
 use relay_server::access::new_token;
 use relay_server::config::{SETTINGS, gather};
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::trust;
+use crate::authority::Authority;
 use crate::folder::Folder;
 use crate::process::{Process, Program, run};
 use crate::provider::Provider;
@@ -36,6 +38,8 @@ pub struct Relay {
     /// What starts the real program, with its arguments; mostly nothing.
     pub under: Vec<String>,
     settings: Vec<(String, String)>,
+    /// Who has certified it, if it speaks TLS.
+    authority: Option<Arc<Authority>>,
 }
 
 /// Where a relay runs.
@@ -81,6 +85,26 @@ impl Relay {
     /// # Panics
     /// When it does not start.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::certified(None, settings).await
+    }
+
+    /// A relay in this process that speaks TLS, with a certificate of this authority for `localhost`.
+    pub async fn secure(authority: &Arc<Authority>, settings: &[(&str, &str)]) -> Self {
+        let (certificate, key) = files(authority);
+        let files = [("tls_cert", &certificate[..]), ("tls_key", &key)];
+        Self::certified(Some(Arc::clone(authority)), &[&files, settings].concat()).await
+    }
+
+    /// The same as the real program.
+    pub async fn secure_program(authority: &Arc<Authority>, settings: &[(&str, &str)]) -> Self {
+        let (certificate, key) = files(authority);
+        let files = [("tls_cert", &certificate[..]), ("tls_key", &key)];
+        let mut relay = Self::program(&[&files, settings].concat()).await;
+        relay.authority = Some(Arc::clone(authority));
+        relay
+    }
+
+    async fn certified(authority: Option<Arc<Authority>>, settings: &[(&str, &str)]) -> Self {
         let data = Arc::new(Folder::fresh());
         let store = fresh_store(&data.path().join("store")).await;
         let (admin, token) = new_token(vec![Scope::Admin], None, None);
@@ -88,6 +112,7 @@ impl Relay {
         store.flush().await.expect("it is written");
         drop(store);
         let mut relay = Self::nowhere(data, admin, settings);
+        relay.authority = authority;
         relay.resume().await;
         relay
     }
@@ -109,7 +134,15 @@ impl Relay {
     fn nowhere(data: Arc<Folder>, admin: String, settings: &[(&str, &str)]) -> Self {
         let settings = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { address, admin, data, host: Host::Stopped, under: Vec::new(), settings }
+        Self {
+            address,
+            admin,
+            data,
+            host: Host::Stopped,
+            under: Vec::new(),
+            settings,
+            authority: None,
+        }
     }
 
     /// Starts it again, in this process, on the same port.
@@ -170,7 +203,8 @@ impl Relay {
         let mut process = Process::start(&mut command);
         let Some(ready) = process.try_event("ready").await else { return Err(process.said()) };
         let url = ready["url"].as_str().expect("a URL");
-        self.address = url.trim_start_matches("http://").parse().expect("an address");
+        let (_, address) = url.split_once("://").expect("a URL");
+        self.address = address.parse().expect("an address");
         self.host = Host::Program(Box::new(process));
         Ok(())
     }
@@ -227,7 +261,17 @@ impl Relay {
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        match self.authority {
+            // Whom a certificate names, it names by name.
+            Some(_) => format!("https://localhost:{}", self.address.port()),
+            None => format!("http://{}", self.address),
+        }
+    }
+
+    /// Whom its callers are to trust.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        self.authority.as_ref().map_or_else(trust, |authority| authority.trust())
     }
 
     /// Its API, as its administrator sees it.
@@ -243,7 +287,7 @@ impl Relay {
     #[must_use]
     pub fn api_with(&self, token: &str) -> Api {
         let relay = self.url().parse().expect("a URL");
-        Api { relay, way: Way::direct(trust()), token: token.to_owned() }
+        Api { relay, way: Way::direct(self.trust()), token: token.to_owned() }
     }
 
     /// Makes an endpoint.
@@ -283,7 +327,8 @@ impl Relay {
     /// A provider that knows an endpoint's URL.
     #[must_use]
     pub fn provider(&self, endpoint: &Endpoint) -> Provider {
-        Provider::of(self.address, &endpoint.path)
+        let provider = Provider::of(self.address, &endpoint.path);
+        if self.authority.is_some() { provider.over_tls(self.trust()) } else { provider }
     }
 
     /// How many agents serve an endpoint.
@@ -307,6 +352,12 @@ impl Drop for Relay {
 
 /// What the system says of a port that somebody else has.
 const PORT_TAKEN: &str = "Address already in use";
+
+/// A certificate for a relay on this machine, and its key.
+fn files(authority: &Authority) -> (String, String) {
+    let leaf = authority.issue("relay", &["localhost", "127.0.0.1"]);
+    (leaf.certificate.display().to_string(), leaf.key.display().to_string())
+}
 
 /// Makes a store. A program that is being started elsewhere in this process holds a copy of every lock for a moment.
 async fn fresh_store(path: &Path) -> Store {

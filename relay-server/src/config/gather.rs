@@ -36,6 +36,12 @@ pub const SETTINGS: &[Setting] = &[
         help: "Domain whose subdomains are endpoint keys",
     },
     Setting {
+        name: "tls_cert",
+        default: "",
+        help: "Certificate with its chain (PEM); several for several names",
+    },
+    Setting { name: "tls_key", default: "", help: "Private key of the certificate (PEM)" },
+    Setting {
         name: "workers",
         default: "",
         help: "Threads that serve connections, if not one for each of an agent's lines",

@@ -1,6 +1,7 @@
 //! How a relay is set up: from a file, the environment and flags. Every problem is found at once, with its place.
 
 mod gather;
+mod tls;
 mod urls;
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +12,7 @@ use ipnet::IpNet;
 use relay_client::agent::LINES;
 
 use crate::endpoint::units::{bytes, duration};
+use crate::tls::TlsSettings;
 
 pub use gather::{Given, Problems, SETTINGS, Setting, gather};
 pub use urls::PublicUrls;
@@ -26,6 +28,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The domain whose subdomains are keys.
     pub hooks_domain: Option<String>,
+    /// How TLS is spoken at `listen`, if it is.
+    pub tls: TlsSettings,
     /// How many threads serve connections.
     pub workers: usize,
     /// The proxies whose `X-Forwarded-*` is believed.
@@ -58,6 +62,7 @@ impl Config {
             listen: given.take("listen", address),
             public_url: given.take_optional("public_url", urls::base),
             hooks_domain: given.take_optional("hooks_domain", domain),
+            tls: tls::read(&mut given),
             workers: given
                 .take_optional("workers", |text| whole(text, 1, 256))
                 .unwrap_or_else(workers),

@@ -13,15 +13,15 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use relay_client::socket::Socket;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// How long a caller that ended its sending side while its answer is being fetched is believed to wait for it.
 const HALF_CLOSED: Duration = Duration::from_millis(500);
 
 /// How long a caller may take nothing of its answer.
-const STALLED: Duration = Duration::from_secs(60);
+pub(super) const STALLED: Duration = Duration::from_secs(60);
 
 /// How long a caller that was refused in the midst of its request is heard out.
 const LINGER: Duration = Duration::from_secs(30);
@@ -103,7 +103,7 @@ enum End {
 /// A provider's socket.
 #[derive(Debug)]
 pub struct CallerSocket {
-    socket: TcpStream,
+    socket: Socket,
     phase: Phase,
     end: End,
     patience: Patience,
@@ -139,16 +139,15 @@ impl Patience {
 }
 
 impl CallerSocket {
-    pub(super) fn new(socket: TcpStream, limit: Duration) -> (Self, Phase) {
-        let phase = Phase::default();
+    pub(super) fn new(socket: Socket, limit: Duration, phase: Phase) -> Self {
         let patience = Patience { limit, timer: None, requests: 0 };
         let (end, stalled, linger) = (End::Open, None, None);
-        (Self { socket, phase: phase.clone(), end, patience, stalled, linger }, phase)
+        Self { socket, phase, end, patience, stalled, linger }
     }
 
     /// The socket itself, for what is no HTTP any more.
     #[must_use]
-    pub fn into_inner(self) -> TcpStream {
+    pub fn into_inner(self) -> Socket {
         self.socket
     }
 

@@ -1,7 +1,8 @@
-//! The front door: accepts connections, speaks HTTP/1.1, and holds the one list of routes.
+//! The front door: accepts connections, speaks HTTP/1.1 and, over TLS, HTTP/2, and holds the one list of routes.
 
 mod body;
 mod caller;
+mod http2;
 mod routes;
 
 use std::net::SocketAddr;
@@ -11,9 +12,12 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use relay_client::socket::Socket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::tls::{Secured, Tls};
 
 pub use body::ResponseBody;
 pub use caller::{Asking, CallerSocket};
@@ -39,6 +43,10 @@ pub struct Peer {
 }
 
 impl Peer {
+    fn new(address: SocketAddr, https: bool) -> Self {
+        Self { address, https, asking: caller::Phase::default() }
+    }
+
     /// Marks that an answer is under way, until the guard is dropped.
     #[must_use]
     pub fn answering(&self) -> Asking {
@@ -56,6 +64,8 @@ impl Peer {
 pub struct Front {
     /// What is served.
     pub routes: Arc<Routes>,
+    /// How TLS is spoken, where it is.
+    pub tls: Option<Arc<Tls>>,
     /// How long a request's head may take, and an idle connection be kept.
     pub header_timeout: Duration,
     /// Every connection under way.
@@ -74,7 +84,17 @@ impl Front {
             };
             match accepted {
                 Ok((socket, address)) => {
-                    self.connections.spawn(self.clone().serve(socket, address));
+                    let _ = socket.set_nodelay(true);
+                    // Two kinds of tasks: who speaks in clear does not pay for the size of the other.
+                    match self.tls.clone() {
+                        Some(tls) => {
+                            self.connections.spawn(self.clone().shake_hands(tls, socket, address))
+                        }
+                        None => {
+                            let peer = Peer::new(address, false);
+                            self.connections.spawn(self.clone().serve(Socket::Tcp(socket), peer))
+                        }
+                    };
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
@@ -84,10 +104,22 @@ impl Front {
         }
     }
 
-    async fn serve(self, socket: TcpStream, address: SocketAddr) {
-        let _ = socket.set_nodelay(true);
-        let (socket, asking) = CallerSocket::new(socket, self.header_timeout);
-        let peer = Peer { address, https: false, asking };
+    async fn shake_hands(self, tls: Arc<Tls>, socket: TcpStream, address: SocketAddr) {
+        let shaken = tokio::select! {
+            shaken = tls.accept(socket, self.header_timeout) => shaken,
+            () = self.draining.cancelled() => return,
+        };
+        let peer = Peer::new(address, true);
+        match shaken {
+            Ok(Secured { socket, http2: true }) => Box::pin(http2::serve(self, socket, peer)).await,
+            Ok(Secured { socket, http2: false }) => Box::pin(self.serve(socket, peer)).await,
+            Err(error) => tracing::debug!(%address, %error, "no TLS with a caller"),
+        }
+    }
+
+    async fn serve(self, socket: Socket, peer: Peer) {
+        let socket = CallerSocket::new(socket, self.header_timeout, peer.asking.clone());
+        let address = peer.address;
         let routes = Arc::clone(&self.routes);
         let service = service_fn(move |request| {
             // From here on, not from the first poll: the end of the caller's sending side may be read before that.

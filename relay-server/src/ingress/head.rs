@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, FORWARDED, HeaderName, TRANSFER_ENCODING, VIA};
+use http::header::{CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderName, TRANSFER_ENCODING, VIA};
 use http::request::Parts;
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use ipnet::IpNet;
 use relay_client::fields::end_to_end;
 use relay_protocol::id::EventId;
+use relay_protocol::webhook::Fields;
 
 use crate::endpoint::EndpointId;
 use crate::event::{Head, Origin};
@@ -96,15 +97,35 @@ pub(super) fn read(
         Version::HTTP_2 => "2",
         _ => "1.1",
     };
-    let ours = [&CONTENT_LENGTH, &FORWARDED, &FORWARDED_FOR, &FORWARDED_PROTO, &FORWARDED_HOST];
     Ok(Head {
         id,
         endpoint,
         method: method(&parts.method),
         path,
-        fields: end_to_end(&parts.headers, |name| ours.contains(&name)).finish(),
+        fields: fields(parts),
         origin: trusted.origin(&parts.headers, peer, version),
     })
+}
+
+/// What goes from end to end, as HTTP/1.1 has it.
+fn fields(parts: &Parts) -> Fields {
+    let ours = [&CONTENT_LENGTH, &FORWARDED, &FORWARDED_FOR, &FORWARDED_PROTO, &FORWARDED_HOST];
+    if parts.version != Version::HTTP_2 {
+        return end_to_end(&parts.headers, |name| ours.contains(&name)).finish();
+    }
+    // The host is a part of the target (RFC 9113 §8.3.1), and cookies may come one by one (§8.2.3).
+    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let apart = |name: &HeaderName| *name == COOKIE || (*name == HOST && authority.is_some());
+    let mut fields = end_to_end(&parts.headers, |name| ours.contains(&name) || apart(name));
+    if let Some(authority) = authority {
+        fields.push(b"host", authority);
+    }
+    let cookies = parts.headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+    let cookies: Vec<&[u8]> = cookies.collect();
+    if !cookies.is_empty() {
+        fields.push(b"cookie", &cookies.join(&b"; "[..]));
+    }
+    fields.finish()
 }
 
 /// What the HTTP library lets through and a gateway must not (RFC 9110 §9.3.6, RFC 9112 §6.1).
@@ -112,6 +133,9 @@ fn refuse_malformed(parts: &Parts) -> Result<(), Problem> {
     let bad = |words: &str| Err(Problem::new(Code::BadRequest, words).closing());
     if parts.method == Method::CONNECT {
         return bad("CONNECT is not served");
+    }
+    if parts.uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return bad("a user in the target");
     }
     if parts.headers.get_all(TRANSFER_ENCODING).into_iter().nth(1).is_some() {
         return bad("more than one Transfer-Encoding");

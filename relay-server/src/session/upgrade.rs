@@ -46,10 +46,13 @@ pub(super) fn line(headers: &HeaderMap) -> usize {
     hint.map_or(0, |line: u8| line.into())
 }
 
-/// The plain socket, without the HTTP library's buffers around it, at home on the thread that this runs on.
+/// The socket without the HTTP library's buffers around it; a plain one is at home on the thread that this runs on.
 pub(super) async fn pipe(upgraded: Upgraded) -> std::io::Result<Pipe> {
     let parts = upgraded.downcast::<ServerIo>().expect("every connection is served over it");
-    let socket = TokioIo::into_inner(parts.io).into_inner();
-    let socket = TcpStream::from_std(socket.into_std()?)?;
-    Ok(Pipe::new(Socket::Tcp(socket), &parts.read_buf, Role::Server).await)
+    let socket = match TokioIo::into_inner(parts.io).into_inner() {
+        Socket::Tcp(tcp) => Socket::Tcp(TcpStream::from_std(tcp.into_std()?)?),
+        // TLS cannot be taken apart and put together again: it stays where it was accepted.
+        other => other,
+    };
+    Ok(Pipe::new(socket, &parts.read_buf, Role::Server).await)
 }

@@ -1,0 +1,148 @@
+//! Who sends webhooks over HTTP/2: many requests on one connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::authority::Authority;
+use crate::wait::soon;
+
+/// What a caller is when it shows hands.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    config: ClientConfig,
+    name: String,
+}
+
+impl Caller {
+    /// One that trusts this authority, and asks for `localhost` and these protocols.
+    ///
+    /// # Panics
+    /// When the authority's file is none.
+    #[must_use]
+    pub fn of(authority: &Authority, protocols: &[&str]) -> Self {
+        let mut roots = RootCertStore::empty();
+        let root = CertificateDer::from_pem_file(authority.ca_file()).expect("its file");
+        roots.add(root).expect("a root");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Self { config, name: "localhost".into() }
+    }
+
+    /// The same, asking for this name.
+    #[must_use]
+    pub fn asking_for(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// When there is no TLS session.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub async fn connect(&self, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
+        let socket = TcpStream::connect(address).await.expect("somebody listens");
+        let name = ServerName::try_from(self.name.clone()).expect("a name");
+        let connector = TlsConnector::from(Arc::new(self.config.clone()));
+        soon("a handshake", connector.connect(name, socket)).await
+    }
+
+    /// The certificate that is shown at this address.
+    ///
+    /// # Panics
+    /// When there is no TLS session.
+    pub async fn shown(&self, address: SocketAddr) -> CertificateDer<'static> {
+        let stream = self.connect(address).await.expect("TLS");
+        let shown = stream.get_ref().1.peer_certificates().expect("certificates");
+        shown[0].clone().into_owned()
+    }
+}
+
+/// A connection of many requests.
+#[derive(Debug)]
+pub struct Http2<B = Full<Bytes>> {
+    /// To send requests on.
+    pub sender: SendRequest<B>,
+    /// Ends with the connection.
+    pub connection: JoinHandle<Result<(), hyper::Error>>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its fields.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// Its trailers, if there are any.
+    pub trailers: Option<HeaderMap>,
+}
+
+impl<B: Body + Send + Unpin + 'static> Http2<B>
+where
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// Opens one.
+    ///
+    /// # Panics
+    /// When there is no HTTP/2 at this address.
+    pub async fn to(address: SocketAddr, authority: &Authority) -> Self {
+        let stream = Caller::of(authority, &["h2"]).connect(address).await.expect("TLS");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let shaken = handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (sender, connection) = shaken.expect("HTTP/2");
+        Self { sender, connection: tokio::spawn(connection) }
+    }
+
+    /// Sends a request and gets the head of its answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn begin(&mut self, request: Request<B>) -> hyper::Result<Response<Incoming>> {
+        soon("room for a stream", self.sender.ready()).await?;
+        soon("an answer", self.sender.send_request(request)).await
+    }
+
+    /// Sends a request and gets its answer.
+    ///
+    /// # Panics
+    /// When it is not whole.
+    pub async fn send(&mut self, request: Request<B>) -> Answer {
+        whole(self.begin(request).await.expect("an answer")).await
+    }
+}
+
+/// An answer to its end.
+///
+/// # Panics
+/// When it breaks off.
+pub async fn whole(response: Response<Incoming>) -> Answer {
+    let (head, body) = response.into_parts();
+    let body = soon("the body", body.collect()).await.expect("a whole answer");
+    let trailers = body.trailers().cloned();
+    Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes(), trailers }
+}
