@@ -256,11 +256,11 @@ fn announce(server: &Server, data: &std::path::Path) -> std::io::Result<()> {
         )?;
     } else {
         let listening = server.near_url();
-        writeln!(
-            out,
-            "{}",
-            serde_json::json!({"event": "ready", "url": listening, "public_url": url})
-        )?;
+        let mut ready = serde_json::json!({"event": "ready", "url": listening, "public_url": url});
+        if let Some(address) = server.lobby_address() {
+            ready["http_url"] = format!("http://{address}").into();
+        }
+        writeln!(out, "{ready}")?;
     }
     out.flush()
 }

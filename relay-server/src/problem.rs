@@ -96,6 +96,8 @@ codes! {
     BadRequest = "bad_request" 400 No None,
     /// The token does not allow it.
     NotAllowed = "not_allowed" 403 No None,
+    /// It came in clear to where only TLS is served.
+    HttpsRequired = "https_required" 403 No None,
     /// There is no such thing.
     NotFound = "not_found" 404 No None,
     /// The path is not served with this method.

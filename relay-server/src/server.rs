@@ -19,7 +19,7 @@ use crate::budget::Budget;
 use crate::config::{Config, PublicUrls};
 use crate::dispatcher::Dispatcher;
 use crate::endpoint::Directory;
-use crate::http::{Front, Routes};
+use crate::http::{Door, Front, Lobby, Routes};
 use crate::ingress::{HeadBounds, Ingress, TrustedProxies};
 use crate::router::Router;
 use crate::session::Sessions;
@@ -45,6 +45,7 @@ pub struct Server {
     access: Arc<Access>,
     urls: Arc<PublicUrls>,
     front: Front,
+    lobby: Option<StdListener>,
     budget: Budget,
     workers: Workers,
 }
@@ -58,20 +59,18 @@ impl Server {
         let store = Arc::new(Store::open(&config.data)?);
         let (access, directory) = load(&store).await?;
         refuse_open(&config, &access)?;
-        let listeners = listen(config.listen, config.workers)
-            .with_context(|| format!("cannot listen on {}", config.listen))?;
+        let listeners = listen_on(config.listen, config.workers)?;
         let address = listeners[0].local_addr()?;
         let workers = Workers::start(config.workers)?;
+        let lobby = config.http_listen.map(|address| listen_on(address, 1)).transpose()?;
+        let lobby = lobby.map(|mut one| one.remove(0));
         let tls = config.tls.is_on().then(|| Tls::new(&config.tls)).transpose()?;
         let base = config.public_url.clone().unwrap_or_else(|| own_url(address, tls.is_some()));
         let urls = Arc::new(PublicUrls::new(base, config.hooks_domain.clone()));
         let router = Arc::new(Router::default());
-        let dispatcher = Arc::new(Dispatcher::new(
-            Arc::clone(&store),
-            Arc::clone(&router),
-            Arc::clone(&directory),
-            config.in_flight / QUEUED_SHARE,
-        ));
+        let rooms = (Arc::clone(&store), Arc::clone(&router), Arc::clone(&directory));
+        let queued = config.in_flight / QUEUED_SHARE;
+        let dispatcher = Arc::new(Dispatcher::new(rooms.0, rooms.1, rooms.2, queued));
         let budget = Budget::new(config.in_flight);
         let sessions = Arc::new(Sessions {
             access: Arc::clone(&access),
@@ -106,14 +105,9 @@ impl Server {
             sessions: Arc::clone(&sessions),
             api: api::routes(api),
             hooks_domain: config.hooks_domain.clone(),
+            demand: config.tls.agent_ca.as_ref().map(|_| config.tls.demand),
         };
-        let front = Front {
-            routes: Arc::new(routes),
-            tls,
-            header_timeout: config.header_timeout,
-            connections: TaskTracker::new(),
-            draining: CancellationToken::new(),
-        };
+        let front = Front::new(Door::Relay(Arc::new(routes)), tls, config.header_timeout);
         Ok(Self {
             config,
             listeners,
@@ -124,6 +118,7 @@ impl Server {
             access,
             urls,
             front,
+            lobby,
             budget,
             workers,
         })
@@ -133,6 +128,12 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens without TLS beside it, if it does.
+    #[must_use]
+    pub fn lobby_address(&self) -> Option<SocketAddr> {
+        self.lobby.as_ref()?.local_addr().ok()
     }
 
     /// The URL of that address itself, whatever the outside uses.
@@ -183,6 +184,8 @@ impl Server {
                 }
             }));
         }
+        let lobby = self.lobby.take().map(TcpListener::from_std).transpose()?;
+        let lobby = lobby.map(|listener| tokio::spawn(self.in_front().accept(listener)));
         let keeping = self.front.tls.clone().map(|tls| tokio::spawn(tls.keep(stop.clone())));
         self.dispatcher.watch_all();
         stop.cancelled().await;
@@ -191,11 +194,18 @@ impl Server {
             () = hurry.cancelled() => tracing::warn!("the shutdown was cut short"),
         }
         accepting.iter().for_each(JoinHandle::abort);
-        if let Some(keeping) = keeping {
-            let _ = keeping.await;
+        for ending in keeping.into_iter().chain(lobby) {
+            let _ = ending.await;
         }
         self.workers.end().await;
         Ok(())
+    }
+
+    /// How the plain listener beside TLS serves.
+    fn in_front(&self) -> Front {
+        let (urls, hooks_domain) = (Arc::clone(&self.urls), self.config.hooks_domain.clone());
+        let door = Door::Lobby(Arc::new(Lobby { urls, hooks_domain }));
+        Front { door, tls: None, ..self.front.clone() }
     }
 
     /// Leaves in order, with one deadline for all of it.
@@ -259,6 +269,10 @@ async fn load(store: &Store) -> anyhow::Result<(Arc<Access>, Arc<Directory>)> {
         directory.put_old_key(&old.key, old.endpoint, old.until_ms);
     }
     Ok((Arc::new(access), Arc::new(directory)))
+}
+
+fn listen_on(address: SocketAddr, workers: usize) -> anyhow::Result<Vec<StdListener>> {
+    listen(address, workers).with_context(|| format!("cannot listen on {address}"))
 }
 
 /// The URL at which this machine itself reaches the relay.

@@ -1,5 +1,6 @@
 //! The stories: one module a feature, each test a sentence.
 
+mod agent_certificates;
 mod agents;
 mod cli;
 mod config;
@@ -11,6 +12,7 @@ mod fidelity;
 mod hostile;
 mod http2;
 mod https;
+mod https_only;
 mod limits;
 mod queue;
 mod recovery;

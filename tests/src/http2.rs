@@ -9,16 +9,18 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::ClientConfig;
-use rustls::RootCertStore;
+use relay_client::socket::Socket;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::authority::Authority;
+use crate::authority::{Authority, Issued};
+use crate::raw::Connection;
 use crate::wait::soon;
 
 /// What a caller is when it shows hands.
@@ -54,6 +56,29 @@ impl Caller {
         Self { name: name.to_owned(), ..self }
     }
 
+    /// The same, showing this certificate.
+    ///
+    /// # Panics
+    /// When it does not belong to its key.
+    #[must_use]
+    pub fn showing(mut self, issued: &Issued) -> Self {
+        let (certificate, key) = issued.der();
+        let provider = rustls::crypto::ring::default_provider();
+        let certified = CertifiedKey::from_der(vec![certificate], key, &provider);
+        let certified = SingleCertAndKey::from(certified.expect("its key"));
+        self.config.client_auth_cert_resolver = Arc::new(certified);
+        self
+    }
+
+    /// Shakes hands and speaks HTTP/1.1.
+    ///
+    /// # Panics
+    /// When there is no TLS session.
+    pub async fn speaks(&self, address: SocketAddr) -> Connection {
+        let stream = self.connect(address).await.expect("TLS");
+        Connection::over(Socket::Tls(Box::new(stream.into())))
+    }
+
     /// Shakes hands.
     ///
     /// # Errors
@@ -61,11 +86,11 @@ impl Caller {
     ///
     /// # Panics
     /// When nobody listens.
-    pub async fn connect(&self, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
+    pub async fn connect(&self, address: SocketAddr) -> std::io::Result<TlsStream<Socket>> {
         let socket = TcpStream::connect(address).await.expect("somebody listens");
         let name = ServerName::try_from(self.name.clone()).expect("a name");
         let connector = TlsConnector::from(Arc::new(self.config.clone()));
-        soon("a handshake", connector.connect(name, socket)).await
+        soon("a handshake", connector.connect(name, Socket::Tcp(socket))).await
     }
 
     /// The certificate that is shown at this address.

@@ -186,14 +186,20 @@ impl Connection {
     /// When there is no TLS.
     pub async fn secure(port: u16, trust: &Trust) -> Self {
         let socket = Socket::connect("localhost", port, Some(trust), PATIENCE).await;
-        Self { socket: socket.expect("TLS"), buffer: BytesMut::new() }
+        Self::over(socket.expect("TLS"))
+    }
+
+    /// One over bytes that somebody else carries.
+    #[must_use]
+    pub fn over(socket: Socket) -> Self {
+        Self { socket, buffer: BytesMut::new() }
     }
 
     /// One that is open already.
     #[must_use]
     pub fn of(socket: TcpStream) -> Self {
         let _ = socket.set_nodelay(true);
-        Self { socket: Socket::Tcp(socket), buffer: BytesMut::new() }
+        Self::over(Socket::Tcp(socket))
     }
 
     /// Sends bytes.

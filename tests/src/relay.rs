@@ -29,6 +29,8 @@ use crate::wait::{soon, until};
 pub struct Relay {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens without TLS beside it, if it does.
+    pub lobby: Option<SocketAddr>,
     /// Its first admin token.
     pub admin: String,
     /// Its store.
@@ -136,6 +138,7 @@ impl Relay {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             address,
+            lobby: None,
             admin,
             data,
             host: Host::Stopped,
@@ -162,7 +165,7 @@ impl Relay {
         }
         let config = Config::read(gather(None, |_| None, &flags)).expect("sound settings");
         let server = bind(&config).await;
-        self.address = server.address();
+        (self.address, self.lobby) = (server.address(), server.lobby_address());
         let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
         let budget = server.budget().clone();
         let served = tokio::spawn(server.run(stop.clone(), hurry.clone()));
@@ -203,8 +206,8 @@ impl Relay {
         let mut process = Process::start(&mut command);
         let Some(ready) = process.try_event("ready").await else { return Err(process.said()) };
         let url = ready["url"].as_str().expect("a URL");
-        let (_, address) = url.split_once("://").expect("a URL");
-        self.address = address.parse().expect("an address");
+        self.address = address_in(url);
+        self.lobby = ready["http_url"].as_str().map(address_in);
         self.host = Host::Program(Box::new(process));
         Ok(())
     }
@@ -348,6 +351,12 @@ impl Drop for Relay {
             here.hurry.cancel();
         }
     }
+}
+
+/// The address in a relay's own URL.
+fn address_in(url: &str) -> SocketAddr {
+    let (_, address) = url.split_once("://").expect("a URL");
+    address.parse().expect("an address")
 }
 
 /// What the system says of a port that somebody else has.

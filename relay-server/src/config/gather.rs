@@ -42,6 +42,21 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting { name: "tls_key", default: "", help: "Private key of the certificate (PEM)" },
     Setting {
+        name: "http_listen",
+        default: "",
+        help: "Plain listener beside TLS: sends browsers on and answers ACME's challenges",
+    },
+    Setting {
+        name: "agent_ca_file",
+        default: "",
+        help: "Authority (PEM) whose certificates agents have to show",
+    },
+    Setting {
+        name: "agent_ca_for",
+        default: "agents",
+        help: "What they are demanded for: agents, or agents,api",
+    },
+    Setting {
         name: "workers",
         default: "",
         help: "Threads that serve connections, if not one for each of an agent's lines",

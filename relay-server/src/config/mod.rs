@@ -28,6 +28,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The domain whose subdomains are keys.
     pub hooks_domain: Option<String>,
+    /// Where to listen without TLS beside it, for browsers and ACME.
+    pub http_listen: Option<SocketAddr>,
     /// How TLS is spoken at `listen`, if it is.
     pub tls: TlsSettings,
     /// How many threads serve connections.
@@ -62,6 +64,7 @@ impl Config {
             listen: given.take("listen", address),
             public_url: given.take_optional("public_url", urls::base),
             hooks_domain: given.take_optional("hooks_domain", domain),
+            http_listen: given.take_optional("http_listen", address),
             tls: tls::read(&mut given),
             workers: given
                 .take_optional("workers", |text| whole(text, 1, 256))
@@ -80,6 +83,9 @@ impl Config {
                 "dead_after",
                 "must be well above heartbeat, or lines die of silence alone",
             );
+        }
+        if config.http_listen.is_some() && !config.tls.is_on() {
+            given.refuse("http_listen", "is for a relay that speaks TLS itself; listen is plain");
         }
         given.finish(config)
     }

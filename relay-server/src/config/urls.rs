@@ -26,6 +26,12 @@ impl PublicUrls {
         &self.base
     }
 
+    /// The port in it, if there is one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.base.parse::<Uri>().ok()?.port_u16()
+    }
+
     /// The public URL of the endpoint with this key.
     #[must_use]
     pub fn of(&self, key: &Key) -> String {

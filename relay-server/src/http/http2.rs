@@ -58,10 +58,10 @@ pub(super) async fn serve(front: Front, socket: Socket, peer: Peer) {
     let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
         let peer = Peer { asking: Phase::default(), ..peer.clone() };
         let (asking, stream) = (peer.asking.asking(), streams.begin());
-        let routes = Arc::clone(&front.routes);
+        let door = front.door.clone();
         let bodiless = request.method() == Method::HEAD;
         async move {
-            let response = routes.serve(request, peer, asking).await?;
+            let response = door.serve(request, peer, asking).await?;
             Ok::<_, Infallible>(stream.answered(response, bodiless))
         }
     });

@@ -3,12 +3,18 @@
 mod body;
 mod caller;
 mod http2;
+mod lobby;
 mod routes;
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::Either;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -17,10 +23,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::tls::{Secured, Tls};
+use crate::tls::{Secured, Shown, Tls};
 
 pub use body::ResponseBody;
 pub use caller::{Asking, CallerSocket};
+pub use lobby::Lobby;
 pub use routes::{HOOKS, Routes};
 
 /// What a connection is served over.
@@ -39,12 +46,15 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Whether it speaks TLS with us.
     pub https: bool,
+    /// What it has shown of itself there.
+    pub shown: Shown,
     asking: caller::Phase,
 }
 
 impl Peer {
-    fn new(address: SocketAddr, https: bool) -> Self {
-        Self { address, https, asking: caller::Phase::default() }
+    fn in_clear(address: SocketAddr) -> Self {
+        let (shown, asking) = (Shown::Nothing, caller::Phase::default());
+        Self { address, https: false, shown, asking }
     }
 
     /// Marks that an answer is under way, until the guard is dropped.
@@ -59,11 +69,34 @@ impl Peer {
     }
 }
 
+/// What a listener leads to.
+#[derive(Debug, Clone)]
+pub enum Door {
+    /// The relay.
+    Relay(Arc<Routes>),
+    /// The way to the relay.
+    Lobby(Arc<Lobby>),
+}
+
+impl Door {
+    fn serve(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        asking: Asking,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + use<> {
+        match self {
+            Self::Relay(routes) => Either::Left(Arc::clone(routes).serve(request, peer, asking)),
+            Self::Lobby(lobby) => Either::Right(ready(Ok(lobby.serve(&request, &peer)))),
+        }
+    }
+}
+
 /// How connections are served.
 #[derive(Debug, Clone)]
 pub struct Front {
     /// What is served.
-    pub routes: Arc<Routes>,
+    pub door: Door,
     /// How TLS is spoken, where it is.
     pub tls: Option<Arc<Tls>>,
     /// How long a request's head may take, and an idle connection be kept.
@@ -75,6 +108,13 @@ pub struct Front {
 }
 
 impl Front {
+    /// One without connections.
+    #[must_use]
+    pub fn new(door: Door, tls: Option<Arc<Tls>>, header_timeout: Duration) -> Self {
+        let (connections, draining) = (TaskTracker::new(), CancellationToken::new());
+        Self { door, tls, header_timeout, connections, draining }
+    }
+
     /// Accepts connections until the relay drains.
     pub async fn accept(self, listener: TcpListener) {
         loop {
@@ -91,7 +131,7 @@ impl Front {
                             self.connections.spawn(self.clone().shake_hands(tls, socket, address))
                         }
                         None => {
-                            let peer = Peer::new(address, false);
+                            let peer = Peer::in_clear(address);
                             self.connections.spawn(self.clone().serve(Socket::Tcp(socket), peer))
                         }
                     };
@@ -109,22 +149,26 @@ impl Front {
             shaken = tls.accept(socket, self.header_timeout) => shaken,
             () = self.draining.cancelled() => return,
         };
-        let peer = Peer::new(address, true);
-        match shaken {
-            Ok(Secured { socket, http2: true }) => Box::pin(http2::serve(self, socket, peer)).await,
-            Ok(Secured { socket, http2: false }) => Box::pin(self.serve(socket, peer)).await,
-            Err(error) => tracing::debug!(%address, %error, "no TLS with a caller"),
+        let Secured { socket, http2, shown } = match shaken {
+            Ok(secured) => secured,
+            Err(error) => return tracing::debug!(%address, %error, "no TLS with a caller"),
+        };
+        let peer = Peer { https: true, shown, ..Peer::in_clear(address) };
+        if http2 {
+            Box::pin(http2::serve(self, socket, peer)).await;
+        } else {
+            Box::pin(self.serve(socket, peer)).await;
         }
     }
 
     async fn serve(self, socket: Socket, peer: Peer) {
         let socket = CallerSocket::new(socket, self.header_timeout, peer.asking.clone());
         let address = peer.address;
-        let routes = Arc::clone(&self.routes);
+        let door = self.door.clone();
         let service = service_fn(move |request| {
             // From here on, not from the first poll: the end of the caller's sending side may be read before that.
             let asking = peer.asking.asking();
-            Arc::clone(&routes).serve(request, peer.clone(), asking)
+            door.serve(request, peer.clone(), asking)
         });
         let mut builder = http1::Builder::new();
         // The socket itself is impatient with slow heads: the library's own timer costs one timer a request.

@@ -16,9 +16,13 @@ use crate::endpoint::Endpoint;
 use crate::ingress::{self, Ingress};
 use crate::problem::{Code, Problem, request_id};
 use crate::session::Sessions;
+use crate::tls::{Demand, Shown};
 
 /// Where public URLs begin.
 pub const HOOKS: &str = "/hooks/";
+
+/// Where the API begins.
+const API: &str = "/api/";
 
 /// Everything that is served.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub struct Routes {
     pub api: axum::Router,
     /// The domain whose subdomains are keys.
     pub hooks_domain: Option<String>,
+    /// What a client certificate is demanded for, if for anything.
+    pub demand: Option<Demand>,
 }
 
 /// Where a request goes.
@@ -50,6 +56,7 @@ impl Routes {
     ) -> Result<Response<ResponseBody>, Infallible> {
         peer.asking.owes(!request.body().is_end_stream());
         let route = self.route(&request);
+        let route = route.and_then(|route| self.admit(route, request.uri().path(), &peer));
         // Only where a target is asked does a caller that has gone quiet have time.
         let _asking = matches!(route, Ok(Route::Hook { .. })).then_some(asking);
         Ok(match route {
@@ -82,6 +89,22 @@ impl Routes {
         Ok(if uri.path() == CONNECT_PATH { Route::Connect } else { Route::Api })
     }
 
+    /// Turns back who has not shown the certificate that the route demands. Whether the relay is well, all may ask.
+    fn admit(&self, route: Route, path: &str, peer: &Peer) -> Result<Route, Problem> {
+        let demanded = match (&route, self.demand) {
+            (Route::Connect, Some(_)) => true,
+            (Route::Api, Some(Demand::AgentsAndApi)) => path.starts_with(API),
+            _ => false,
+        };
+        let code = match &peer.shown {
+            Shown::Nothing if demanded => Code::Unauthorized,
+            Shown::Stranger(_) if demanded => Code::NotAllowed,
+            _ => return Ok(route),
+        };
+        let words = format!("{}; this needs one of the relay's agent authority", peer.shown);
+        Err(Problem::new(code, words).closing())
+    }
+
     async fn call_api(&self, request: Request<Incoming>) -> Response<ResponseBody> {
         let Ok(response) = self.api.clone().oneshot(request.map(axum::body::Body::new)).await;
         response.map(ResponseBody::Api)
@@ -98,7 +121,7 @@ impl Routes {
 
 /// The host that a request is for, without its port: exactly one valid `Host` in HTTP/1.1 (RFC 9112 §3.2), or the
 /// target's own.
-fn host(request: &Request<Incoming>) -> Result<&str, Problem> {
+pub(super) fn host(request: &Request<Incoming>) -> Result<&str, Problem> {
     let bad = |words: &str| Problem::new(Code::BadRequest, words).closing();
     let mut hosts = request.headers().get_all(HOST).into_iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -131,7 +154,7 @@ fn name_of(field: &[u8]) -> Option<&str> {
 }
 
 /// The one label in front of the domain.
-fn subdomain<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
+pub(super) fn subdomain<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
     let label = host.strip_suffix(domain)?.strip_suffix('.')?;
     (!label.is_empty() && !label.contains('.')).then_some(label)
 }

@@ -1,4 +1,5 @@
-//! The operator's own certificates: files that somebody else renews, taken over when they change.
+//! The operator's own files, certificates and the agents' authority: somebody else renews them, and they are taken over
+//! when they change.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use ring::digest::{Context, SHA256};
 use rustls::sign::CertifiedKey;
 
 use super::certificate;
-use super::names::Names;
+use super::clients::Agents;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -26,41 +27,59 @@ pub struct Pair {
 }
 
 /// All of them, and what was last seen in them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Files {
     pairs: Vec<Pair>,
+    agent_ca: Option<PathBuf>,
     /// The digest of what was last looked into, good or bad.
     seen: Option<[u8; 32]>,
 }
 
-/// What the files hold.
-type Contents = Vec<(Result<Vec<u8>, String>, Result<Vec<u8>, String>)>;
+/// What is in them.
+pub(super) struct Loaded {
+    /// The certificates.
+    pub(super) certificates: Vec<Arc<CertifiedKey>>,
+    /// The agents' authority, if there is to be one.
+    pub(super) agents: Option<Agents>,
+}
+
+/// The bytes of a file, or why there are none.
+type Content = Result<Vec<u8>, String>;
 
 impl Files {
-    pub(super) fn new(pairs: &[Pair]) -> Self {
-        Self { pairs: pairs.to_vec(), seen: None }
+    pub(super) fn new(pairs: &[Pair], agent_ca: Option<&Path>) -> Self {
+        Self { pairs: pairs.to_vec(), agent_ca: agent_ca.map(Path::to_path_buf), seen: None }
     }
 
-    /// The certificates in them.
+    /// What is in them.
     ///
     /// # Errors
     /// What is wrong with the first that is not sound.
-    pub(super) fn load(&mut self) -> Result<Vec<Arc<CertifiedKey>>, String> {
+    pub(super) fn load(&mut self) -> Result<Loaded, String> {
         let contents = self.read();
         self.seen = Some(digest(&contents));
-        let parsed = self.pairs.iter().zip(contents).map(|(pair, (chain, key))| {
-            let (chain, key) = (chain?, key?);
-            let told =
-                |why| format!("{}, {}: {why}", pair.certificate.display(), pair.key.display());
-            certificate::from_pem(&chain, &key).map(Arc::new).map_err(told)
-        });
-        parsed.collect()
+        let mut contents = contents.into_iter();
+        let mut next = || contents.next().unwrap_or_else(|| Err("a file is missing".into()));
+        let mut certificates = Vec::with_capacity(self.pairs.len());
+        for Pair { certificate, key } in &self.pairs {
+            let read = certificate::from_pem(&next()?, &next()?);
+            let told = |why| format!("{}, {}: {why}", certificate.display(), key.display());
+            certificates.push(Arc::new(read.map_err(told)?));
+        }
+        let agents = match &self.agent_ca {
+            None => None,
+            Some(path) => {
+                let told = |why| format!("{}: {why}", path.display());
+                Some(Agents::from_pem(&next()?).map_err(told)?)
+            }
+        };
+        Ok(Loaded { certificates, agents })
     }
 
-    /// Looks at them for ever, and shows what is new and sound. What is not sound is told once, and the old one stays.
-    pub(super) async fn watch(mut self, names: &Names) {
-        if self.pairs.is_empty() {
-            return;
+    /// Looks at them for ever, and hands over what is new and sound. What is not sound is told once, and the old stays.
+    pub(super) async fn watch(mut self, take_over: impl Fn(Loaded)) {
+        if self.paths().next().is_none() {
+            std::future::pending::<()>().await;
         }
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -73,9 +92,11 @@ impl Files {
             self = files;
             match loaded {
                 None => {}
-                Some(Ok(certificates)) => {
-                    names.show(certificates);
-                    tracing::info!("the certificate has changed; new connections get the new one");
+                Some(Ok(loaded)) => {
+                    take_over(loaded);
+                    tracing::info!(
+                        "the certificate files have changed; new connections get the new ones"
+                    );
                 }
                 Some(Err(why)) => {
                     tracing::error!(why, "the new certificate is not used, the old one stays");
@@ -84,12 +105,16 @@ impl Files {
         }
     }
 
-    fn read(&self) -> Contents {
-        self.pairs.iter().map(|pair| (read(&pair.certificate), read(&pair.key))).collect()
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.pairs.iter().flat_map(|pair| [&pair.certificate, &pair.key]).chain(&self.agent_ca)
+    }
+
+    fn read(&self) -> Vec<Content> {
+        self.paths().map(|path| read(path)).collect()
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+fn read(path: &Path) -> Content {
     let told = |error: std::io::Error| format!("{}: {error}", path.display());
     if std::fs::metadata(path).map_err(told)?.len() > FILE_MAX {
         return Err(format!("{}: above {FILE_MAX} bytes", path.display()));
@@ -97,10 +122,10 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(told)
 }
 
-fn digest(contents: &Contents) -> [u8; 32] {
+fn digest(contents: &[Content]) -> [u8; 32] {
     let mut digest = Context::new(&SHA256);
-    for part in contents.iter().flat_map(|(chain, key)| [chain, key]) {
-        let bytes = part.as_deref().unwrap_or_else(|why| why.as_bytes());
+    for content in contents {
+        let bytes = content.as_deref().unwrap_or_else(|why| why.as_bytes());
         digest.update(&(bytes.len() as u64).to_be_bytes());
         digest.update(bytes);
     }

@@ -3,24 +3,29 @@
 //! It ends at a byte stream and what is known of its other end. It knows no HTTP but the names of its versions.
 
 mod certificate;
+mod clients;
 mod files;
 mod names;
 
 use std::io;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use relay_client::socket::Socket;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{Ticketer, default_provider};
+use rustls::server::{NoClientAuth, danger::ClientCertVerifier};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use files::Files;
+use clients::Agents;
+pub use clients::{Demand, Shown};
 pub use files::Pair;
+use files::{Files, Loaded};
 use names::Names;
 
 /// How long a handshake may take at the most.
@@ -35,6 +40,10 @@ const HTTP1: &[u8] = b"http/1.1";
 pub struct TlsSettings {
     /// The operator's own certificates; the first is shown to who asks for a name that none of them has.
     pub pairs: Vec<Pair>,
+    /// The authority whose certificates agents have to show.
+    pub agent_ca: Option<PathBuf>,
+    /// What such a certificate is demanded for.
+    pub demand: Demand,
 }
 
 impl TlsSettings {
@@ -43,22 +52,37 @@ impl TlsSettings {
     pub fn is_on(&self) -> bool {
         !self.pairs.is_empty()
     }
+}
 
-    /// Looks whether the files are sound.
-    ///
-    /// # Errors
-    /// What is wrong with the first that is not.
-    pub fn check(&self) -> Result<(), String> {
-        Files::new(&self.pairs).load().map(|_| ())
-    }
+/// Looks whether these certificates and keys are sound.
+///
+/// # Errors
+/// What is wrong with the first that is not.
+pub fn check_pairs(pairs: &[Pair]) -> Result<(), String> {
+    Files::new(pairs, None).load().map(|_| ())
+}
+
+/// Looks whether there is an authority in this file.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_authority(file: &Path) -> Result<(), String> {
+    Files::new(&[], Some(file)).load().map(|_| ())
 }
 
 /// TLS on one listener.
 #[derive(Debug)]
 pub struct Tls {
-    config: Arc<ServerConfig>,
+    spoken: RwLock<Spoken>,
     names: Arc<Names>,
     files: Files,
+}
+
+/// How it is spoken at the moment.
+#[derive(Debug, Clone)]
+struct Spoken {
+    config: Arc<ServerConfig>,
+    agents: Option<Agents>,
 }
 
 /// A connection whose handshake is done.
@@ -68,6 +92,8 @@ pub struct Secured {
     pub socket: Socket,
     /// Whether both sides have settled on HTTP/2.
     pub http2: bool,
+    /// What the caller has shown of itself.
+    pub shown: Shown,
 }
 
 impl Tls {
@@ -77,16 +103,11 @@ impl Tls {
     /// When a file cannot be read or is not what it should be.
     pub fn new(settings: &TlsSettings) -> anyhow::Result<Arc<Self>> {
         let names = Arc::new(Names::default());
-        let mut files = Files::new(&settings.pairs);
-        names.show(files.load().map_err(anyhow::Error::msg)?);
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&names) as _);
-        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
-        // Sessions are resumed from what the other side keeps, so thousands of them cost no memory here.
-        config.ticketer = Ticketer::new()?;
-        Ok(Arc::new(Self { config: Arc::new(config), names, files }))
+        let mut files = Files::new(&settings.pairs, settings.agent_ca.as_deref());
+        let loaded = files.load().map_err(anyhow::Error::msg)?;
+        names.show(loaded.certificates);
+        let spoken = RwLock::new(Spoken::new(&names, loaded.agents)?);
+        Ok(Arc::new(Self { spoken, names, files }))
     }
 
     /// Shakes hands; who takes longer than `limit` is cut off.
@@ -94,16 +115,47 @@ impl Tls {
     /// # Errors
     /// When there is no TLS session.
     pub async fn accept(&self, socket: TcpStream, limit: Duration) -> io::Result<Secured> {
-        let shaking = TlsAcceptor::from(Arc::clone(&self.config)).accept(Socket::Tcp(socket));
+        let Spoken { config, agents } =
+            self.spoken.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let shaking = TlsAcceptor::from(config).accept(Socket::Tcp(socket));
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long");
         let stream = timeout(limit.min(HANDSHAKE_MAX), shaking).await.map_err(late)??;
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
-        Ok(Secured { socket: Socket::Tls(Box::new(stream.into())), http2 })
+        let (_, session) = stream.get_ref();
+        let http2 = session.alpn_protocol() == Some(HTTP2);
+        let shown = agents.map(|agents| agents.look_at(session.peer_certificates()));
+        let socket = Socket::Tls(Box::new(stream.into()));
+        Ok(Secured { socket, http2, shown: shown.unwrap_or_default() })
     }
 
     /// Keeps the certificates fresh until `stop`.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
-        stop.run_until_cancelled(self.files.clone().watch(&self.names)).await;
+        let watching = self.files.clone().watch(|loaded| self.take_over(loaded));
+        stop.run_until_cancelled(watching).await;
+    }
+
+    fn take_over(&self, loaded: Loaded) {
+        self.names.show(loaded.certificates);
+        match Spoken::new(&self.names, loaded.agents) {
+            Ok(spoken) => *self.spoken.write().unwrap_or_else(PoisonError::into_inner) = spoken,
+            Err(error) => tracing::error!(%error, "TLS goes on with the old authority of agents"),
+        }
+    }
+}
+
+impl Spoken {
+    fn new(names: &Arc<Names>, agents: Option<Agents>) -> anyhow::Result<Self> {
+        let verifier: Arc<dyn ClientCertVerifier> = match &agents {
+            Some(agents) => Arc::new(agents.clone()),
+            None => Arc::new(NoClientAuth),
+        };
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::clone(names) as _);
+        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        // Sessions are resumed from what the other side keeps, so thousands of them cost no memory here.
+        config.ticketer = Ticketer::new()?;
+        Ok(Self { config: Arc::new(config), agents })
     }
 }
 
