@@ -11,6 +11,26 @@
 //! - [`explain()`]: why something is not good, for people
 //! - [`standard`]: how a relay signs anew
 //! - `selector`, `template`: the small languages of the table; `json` and `form` read bodies for them
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use relay_trust::{Certificates, Keys, Profiles, Request, Secret, State, verify};
+//!
+//! let params = BTreeMap::new();
+//! let profiles = Profiles::embedded();
+//! let github = profiles.get("github").expect("a row of the table").fit(&params)?;
+//! let headers: [(&[u8], &[u8]); 1] = [(
+//!     b"X-Hub-Signature-256",
+//!     b"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+//! )];
+//! let url = b"https://relay.example.com/hooks/ci-abc";
+//! let request = Request { method: "POST", url, headers: &headers, body: b"Hello, World!" };
+//! let secrets = [Secret::new("It's a Secret to Everybody")];
+//! let keys = Keys { secrets: &secrets, params: &params, tolerance_s: None };
+//! let found = verify(&github, &request, &keys, &Certificates::new(), 1_764_000_000_000);
+//! assert_eq!(found.map(|found| found.state), Ok(State::Verified));
+//! # Ok::<(), String>(())
+//! ```
 
 mod encoding;
 pub mod explain;
