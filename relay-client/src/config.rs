@@ -24,7 +24,7 @@ struct File {
     ca_file: Option<PathBuf>,
     client_cert: Option<PathBuf>,
     client_key: Option<PathBuf>,
-    proxy: Option<String>,
+    proxy: Option<ProxyUrl>,
     proxy_auth_file: Option<PathBuf>,
     max_in_flight: Option<u32>,
     #[serde(default)]
@@ -78,7 +78,7 @@ pub fn read(path: &Path, out: WaySettings) -> Result<RunConfig, String> {
         ca_file: file.ca_file.as_ref().map(beside),
         client_cert: file.client_cert.as_ref().map(beside),
         client_key: file.client_key.as_ref().map(beside),
-        proxy: file.proxy.clone().map(ProxyUrl),
+        proxy: file.proxy.clone(),
         proxy_auth_file: file.proxy_auth_file.as_ref().map(beside),
     });
     let trust = out.trust().map_err(at)?;

@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::agent::TokenSource;
 use crate::api::Api;
-use crate::dial::{RelayUrl, masked};
+use crate::dial::RelayUrl;
 use crate::socket::Trust;
 use crate::way::{ProxyUrl, Way, WaySettings};
 
@@ -141,11 +141,10 @@ impl To {
     /// The way out, as far as the command line says something of it.
     fn out(&self) -> Result<WaySettings, Failure> {
         let Out { proxy, proxy_auth_file, client_cert, client_key } = self.out.clone();
-        if let Some(shown) = proxy.as_deref().filter(|url| masked(url) != **url) {
-            return Err(Failure::Usage(format!(
-                "{}: a password on the command line is seen by everybody; it may stand in HTTPS_PROXY, in the agent's file or in --proxy-auth-file",
-                masked(shown)
-            )));
+        if proxy.as_deref().is_some_and(|url| url.contains('@')) {
+            return Err(Failure::Usage(
+                "proxy: a password on the command line is seen by everybody; it may stand in HTTPS_PROXY, in the agent's file or in --proxy-auth-file".into(),
+            ));
         }
         let (ca_file, proxy) = (self.ca_file.clone(), proxy.map(ProxyUrl));
         Ok(WaySettings { ca_file, client_cert, client_key, proxy, proxy_auth_file })

@@ -10,7 +10,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use tokio::time::timeout;
 
 use super::{HOP_TIMEOUT, WayError, socks, tunnel};
-use crate::dial::{RelayUrl, masked};
+use crate::dial::RelayUrl;
 use crate::socket::{Socket, Trust};
 
 /// A proxy. It never shows the password that it may want.
@@ -65,7 +65,7 @@ impl Proxy {
                 .find_map(|name| Some((name, either_case(name, &environment)?))),
         };
         let Some((from, url)) = found.filter(|(_, url)| url != DIRECT) else { return Ok(None) };
-        let bad = || BadProxy { from, url: masked(&url) };
+        let bad = || BadProxy { from, url: without_login(&url) };
         let relay: Uri = relay.origin().parse().map_err(|_| bad())?;
         let exempt = exemptions(&either_case("NO_PROXY", &environment).unwrap_or_default());
         let taken =
@@ -89,7 +89,13 @@ impl Proxy {
             _ => return None,
         };
         let host = uri.host().filter(|host| !host.is_empty())?;
-        Some(Self { kind, host: host.to_owned(), port: uri.port_u16().unwrap_or(port) })
+        let port = match uri.port_u16() {
+            Some(port) => port,
+            // Something stands there, and it is no port: half of a password, perhaps.
+            None if uri.authority()?.as_str() != host => return None,
+            None => port,
+        };
+        Some(Self { kind, host: host.to_owned(), port })
     }
 
     /// The same proxy, asked as this user: `user:password`, as in a URL but not encoded.
@@ -217,6 +223,16 @@ impl Display for Proxy {
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Proxy({self})")
+    }
+}
+
+/// A proxy's URL as it may be shown. A password may hold anything, whatever URLs allow.
+fn without_login(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    match rest.rsplit_once('@') {
+        Some((_, host)) if scheme.is_empty() => format!("***@{host}"),
+        Some((_, host)) => format!("{scheme}://***@{host}"),
+        None => url.to_owned(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
 use super::{Proxy, Way};
 use crate::dial::RelayUrl;
 use crate::socket::Trust;
@@ -22,7 +24,7 @@ pub struct WaySettings {
 }
 
 /// The URL of a proxy, in which a password may stand: never shown.
-#[derive(Clone)]
+#[derive(Clone, Deserialize)]
 pub struct ProxyUrl(pub String);
 
 impl std::fmt::Debug for ProxyUrl {

@@ -66,9 +66,15 @@ fn no_proxy_names_hosts_domains_and_networks() {
 
 #[test]
 fn what_is_no_proxy_is_refused_and_its_password_not_told() {
-    for url in
-        ["ftp://u:geheim@p:1", "socks4://u:geheim@p:1", "http://", "http://u:geheim@p q/", "://"]
-    {
+    for url in [
+        "ftp://u:geheim@p:1",
+        "socks4://u:geheim@p:1",
+        "http://",
+        "http://u:geheim@p q/",
+        "http://u:ge/geheim@p:1",
+        "u:geheim/?#@",
+        "://",
+    ] {
         let told = toward("https://r", None, &[("HTTPS_PROXY", url)]).unwrap_err().to_string();
         assert!(told.starts_with("HTTPS_PROXY: ") && !told.contains("geheim"), "{told}");
     }
