@@ -75,6 +75,8 @@ codes! {
         Stalled = 5 "stalled",
         /// A fault in the sender's own program.
         Internal = 6 "internal",
+        /// Nothing proves that the provider has sent it, and the agent's own file says to reject such requests.
+        SignatureInvalid = 7 "signature_invalid",
     }
 }
 

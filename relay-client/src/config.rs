@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use relay_protocol::hello::Subscription;
 use relay_protocol::id::Name;
+use relay_trust::Profiles;
 use serde::Deserialize;
 
 use crate::agent::{Route, TokenSource};
@@ -13,6 +14,7 @@ use crate::dial::RelayUrl;
 use crate::duration;
 use crate::socket::Trust;
 use crate::target::{HttpTarget, Options};
+use crate::verify::{Table, Verifier, profiles};
 use crate::way::{ProxyUrl, WaySettings};
 
 /// The file as it is written.
@@ -27,6 +29,7 @@ struct File {
     proxy: Option<ProxyUrl>,
     proxy_auth_file: Option<PathBuf>,
     max_in_flight: Option<u32>,
+    profiles: Option<PathBuf>,
     #[serde(default)]
     endpoint: Vec<Entry>,
 }
@@ -44,6 +47,7 @@ struct Entry {
     #[serde(default)]
     preserve_host: bool,
     timeout_s: Option<u64>,
+    verify: Option<Table>,
     connect_timeout_s: Option<u64>,
 }
 
@@ -87,9 +91,13 @@ pub fn read(path: &Path, out: WaySettings) -> Result<RunConfig, String> {
         problems.push(format!("relay: {e}"));
         None
     });
+    let profiles = profiles(file.profiles.as_ref().map(beside).as_deref());
+    let profiles = profiles.map_err(|why| at(format!("profiles: {why}")))?;
     let mut routes = Vec::new();
     for (place, entry) in file.endpoint.iter().enumerate() {
-        match entry.route(&trust) {
+        let route =
+            entry.verifier(&profiles, beside).and_then(|verifier| entry.route(&trust, verifier));
+        match route {
             Ok(route) => routes.push(route),
             Err(why) => problems.push(format!("endpoint {}: {why}", place + 1)),
         }
@@ -112,7 +120,17 @@ fn unreadable(path: &Path, text: &str, error: &toml::de::Error) -> String {
 }
 
 impl Entry {
-    fn route(&self, trust: &Trust) -> Result<Route, String> {
+    fn verifier(
+        &self,
+        profiles: &Profiles,
+        beside: impl Fn(&PathBuf) -> PathBuf,
+    ) -> Result<Option<Verifier>, String> {
+        let Some(table) = &self.verify else { return Ok(None) };
+        let wanted = table.wanted(|file| beside(&file.to_path_buf()));
+        Verifier::new(profiles, wanted).map(Some).map_err(|why| format!("verify: {why}"))
+    }
+
+    fn route(&self, trust: &Trust, verifier: Option<Verifier>) -> Result<Route, String> {
         let endpoint: Name =
             self.name.parse().map_err(|e: relay_protocol::id::NotAName| e.to_string())?;
         let group = self.group.as_deref().map_or(Ok(Name::main()), str::parse);
@@ -143,7 +161,7 @@ impl Entry {
             max_backlog: self.max_backlog,
             skip_older_than_ms: skip_older_than.map(duration::milliseconds),
         };
-        Ok(Route { subscription, target: Arc::new(target) })
+        Ok(Route { subscription, target: Arc::new(target), verifier: verifier.map(Arc::new) })
     }
 }
 

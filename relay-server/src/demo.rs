@@ -204,7 +204,7 @@ fn setup(relay: &str, token: &str, target: &str, notices: Notices) -> anyhow::Re
         relay: relay.parse()?,
         way: Way::direct(trust),
         token: TokenSource::Fixed(token.to_owned()),
-        routes: vec![Route { subscription, target }],
+        routes: vec![Route { subscription, target, verifier: None }],
         lines: LINES,
         max_streams: STREAMS_MAX,
         notices,

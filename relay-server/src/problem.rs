@@ -54,6 +54,8 @@ codes! {
     UnknownEndpoint = "unknown_endpoint" 404 No None,
     /// No token, or one that is not accepted.
     Unauthorized = "unauthorized" 401 No None,
+    /// Nothing proves that the provider has sent it.
+    SignatureInvalid = "signature_invalid" 401 No None,
     /// The body is above the endpoint's bound.
     BodyTooLarge = "body_too_large" 413 No None,
     /// The header fields are above the bound.

@@ -25,6 +25,7 @@ mod tls;
 mod tokens;
 mod upkeep;
 mod verify;
+mod verify_at_agent;
 mod way_out;
 mod wire_abuse;
 mod wire_idle;

@@ -64,6 +64,7 @@ impl Wanted {
             target: Arc::new(
                 HttpTarget::new(target, trust.clone(), options.clone()).expect("a target"),
             ),
+            verifier: None,
         };
         Setup {
             relay: self.relay.parse().expect("a relay's URL"),

@@ -88,7 +88,7 @@ pub(crate) fn refused() -> Vec<(&'static str, Vec<u8>)> {
         ("credit-cut", on_stream(8, &[0, 0, 1])),
         ("credit-goes-on", on_stream(8, &[0, 0, 0, 1, 0])),
         ("reset-code-0", on_stream(9, &[0, 0])),
-        ("reset-code-7", on_stream(9, &[7, 0])),
+        ("reset-code-8", on_stream(9, &[8, 0])),
         ("reset-dispatched-3", on_stream(9, &[1, 3])),
         ("ping-cut", vec![0x0a, 1]),
         ("pong-goes-on", [&[0x0b][..], &[0; 9]].concat()),

@@ -9,15 +9,17 @@ use hyper::body::Frame;
 use relay_protocol::limits::INLINE_MAX;
 use relay_protocol::reason::{Broken, Dispatched, Refusal};
 use relay_protocol::webhook::{Answer, Fields, Request};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
-use super::Work;
+use super::checked::{Passed, check};
+use super::{Route, Work};
 use crate::answered::Remembered;
 use crate::fields::{end_to_end, trailers};
 use crate::notice::{Attempt, Notice};
+use crate::target::Failure;
 use crate::target::body::RequestBody;
 use crate::target::http::Answering;
-use crate::target::{Failure, HttpTarget};
+use crate::verify::Told;
 use crate::wire::Stream;
 
 /// A request as it came.
@@ -46,7 +48,7 @@ pub(super) async fn attempt(work: Arc<Work>, incoming: Incoming) {
         work.notices.tell(Notice::Started(attempt.clone()));
     }
     let stream = Arc::new(stream);
-    let asked = ask(&work, &route.target, &stream, &request, body, end);
+    let asked = ask(&work, route, &stream, &request, body, end);
     let result = tokio::select! {
         biased;
         result = asked => result,
@@ -60,13 +62,15 @@ pub(super) async fn attempt(work: Arc<Work>, incoming: Incoming) {
 
 async fn ask(
     work: &Work,
-    target: &HttpTarget,
+    route: &Route,
     stream: &Arc<Stream>,
     request: &Request,
     body: Bytes,
     end: bool,
 ) -> Result<u16, String> {
+    let target = &route.target;
     let limit = Duration::from_millis(request.deadline_ms.into()).min(target.answer_timeout());
+    let until = tokio::time::Instant::now() + limit;
     let key = (request.subscription, request.event);
     if request.resent
         && let Ok(Some(earlier)) = Box::pin(timeout(limit, work.memory.earlier(key))).await
@@ -74,12 +78,29 @@ async fn ask(
         return Ok(repeat(stream, earlier));
     }
     let running = work.memory.begin(key);
-    let body = if end {
-        RequestBody::Whole(body)
-    } else {
-        RequestBody::Streamed { first: body, rest: Arc::clone(stream), left: request.length }
+    let passed = match &route.verifier {
+        Some(verifier) => {
+            // Boxed, so that what most attempts never need does not weigh on all of them.
+            let checked = Box::pin(check(verifier, stream, request, body.clone(), end));
+            let Ok(checked) = timeout_at(until, checked).await else {
+                let words = "the request was not whole in time";
+                stream.reset(Broken::Stalled, Dispatched::No, words);
+                return Err(words.to_owned());
+            };
+            Some(checked?)
+        }
+        None => None,
     };
-    let mut answering = match timeout(limit, target.send(request, body)).await {
+    let (checked, body, told) = match passed {
+        Some(Passed { request, body, told }) => (Some(request), body, Some(told)),
+        None if end => (None, RequestBody::Whole(body), None),
+        None => {
+            let (rest, left) = (Arc::clone(stream), request.length);
+            (None, RequestBody::Streamed { first: body, rest, left }, None)
+        }
+    };
+    let request = checked.as_ref().unwrap_or(request);
+    let mut answering = match timeout_at(until, target.send(request, body)).await {
         Ok(Ok(answering)) => answering,
         Ok(Err(failure)) => return Err(fail(stream, &failure)),
         Err(_) => {
@@ -89,7 +110,7 @@ async fn ask(
         }
     };
     let status = answering.response.status().as_u16();
-    match pass_on(stream, &mut answering).await {
+    match pass_on(stream, &mut answering, told.as_ref()).await {
         Ok(whole) => {
             answering.finish().await;
             if let Some(remembered) = whole.filter(|_| (200..300).contains(&status)) {
@@ -123,13 +144,16 @@ fn fail(stream: &Stream, failure: &Failure) -> String {
 async fn pass_on(
     stream: &Stream,
     answering: &mut Answering<'_>,
+    told: Option<&Told>,
 ) -> Result<Option<Remembered>, String> {
     let response = &answering.response;
     let status = response.status().as_u16();
     if status < 200 {
         return Err(bad(stream, "an interim status as the final answer"));
     }
-    let answer = Answer { status, fields: end_to_end(response.headers(), |_| false).finish() };
+    let fields = end_to_end(response.headers(), |_| false).finish();
+    let fields = told.map_or_else(|| fields.clone(), |told| told.put_into(&fields));
+    let answer = Answer { status, fields };
     let Ok(mut gathered) = gather(answering).await else {
         return Err(bad(stream, "the answer broke off"));
     };

@@ -54,6 +54,9 @@ impl Lines {
         }
         open.was_connected = true;
         for (served, route) in welcome.endpoints.iter().zip(routes) {
+            if let Some(verifier) = &route.verifier {
+                verifier.learn(&served.url);
+            }
             let name = (served.endpoint.clone(), served.group.clone());
             if open.announced.insert(name) {
                 let target = route.target.url().to_owned();

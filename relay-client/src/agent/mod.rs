@@ -2,6 +2,7 @@
 //!
 //! It knows the relay by its URL and its targets by their subscriptions; what people see of it are notices.
 
+mod checked;
 mod exchange;
 mod lines;
 mod slot;
@@ -21,6 +22,7 @@ use crate::answered::AnswerMemory;
 use crate::dial::RelayUrl;
 use crate::notice::{Notice, Notices};
 use crate::target::HttpTarget;
+use crate::verify::Verifier;
 use crate::way::Way;
 
 use lines::Lines;
@@ -77,13 +79,15 @@ pub struct Route {
     pub subscription: Subscription,
     /// Where it sends what comes.
     pub target: Arc<HttpTarget>,
+    /// Who checks what comes, if that is done here.
+    pub verifier: Option<Arc<Verifier>>,
 }
 
 impl Route {
     /// The same way, over connections of its own.
     fn apart(&self) -> Self {
         let (subscription, target) = (self.subscription.clone(), Arc::new(self.target.apart()));
-        Self { subscription, target }
+        Self { subscription, target, verifier: self.verifier.clone() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `relay-client forward [TARGET]`: one command to a public URL.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use clap::Args;
 use relay_protocol::hello::Subscription;
 use relay_protocol::id::{Name, NotAName};
 use relay_protocol::limits::STREAMS_MAX;
+use relay_trust::Profiles;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,7 @@ use crate::duration;
 use crate::notice::Notices;
 use crate::screen::{Style, show};
 use crate::target::{HttpTarget, Options};
+use crate::verify::{OnFailure, Verifier, Wanted, param};
 
 #[derive(Debug, Args)]
 pub(super) struct Forward {
@@ -45,6 +48,21 @@ pub(super) struct Forward {
     /// How long the target may take, in seconds, if the relay does not ask for less
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
+    /// Check who has sent each webhook, by the rules of this provider, with a secret that stays here
+    #[arg(long, value_name = "PROVIDER", requires = "secret_file")]
+    verify: Option<String>,
+    /// File with the provider's secret; several while it changes over
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    secret_file: Vec<PathBuf>,
+    /// What to do with what nothing proves: reject it with 401, or mark it for the target
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "reject", requires = "verify")]
+    on_failure: OnFailure,
+    /// Where the provider sends webhooks, if not to the URL that the relay says
+    #[arg(long, value_name = "URL", requires = "verify")]
+    public_url: Option<String>,
+    /// What the provider's scheme needs beside a secret
+    #[arg(long, value_name = "NAME=VALUE", value_parser = param, requires = "verify")]
+    param: Vec<(String, String)>,
     /// Show no line for each delivery
     #[arg(long)]
     quiet: bool,
@@ -53,6 +71,7 @@ pub(super) struct Forward {
 impl Forward {
     pub(super) async fn run(self, to: &To) -> Result<(), Failure> {
         let token = to.token()?;
+        let verifier = self.verifier()?;
         let (api, trust) = to.api_with(&token)?;
         let usage = |e: NotAName| Failure::Usage(e.to_string());
         let group: Name = self.group.parse().map_err(usage)?;
@@ -77,12 +96,26 @@ impl Forward {
             relay: api.relay,
             way: api.way,
             token,
-            routes: vec![Route { subscription, target }],
+            routes: vec![Route { subscription, target, verifier: verifier.map(Arc::new) }],
             lines: LINES,
             max_streams: STREAMS_MAX,
             notices: Notices::unwatched(),
         };
         keep(setup, to.json, self.quiet).await
+    }
+}
+
+impl Forward {
+    fn verifier(&self) -> Result<Option<Verifier>, Failure> {
+        let Some(provider) = &self.verify else { return Ok(None) };
+        let wanted = Wanted {
+            provider: provider.clone(),
+            secret_files: self.secret_file.clone(),
+            params: self.param.iter().cloned().collect(),
+            public_url: self.public_url.clone(),
+            on_failure: self.on_failure,
+        };
+        Verifier::new(&Profiles::embedded(), wanted).map(Some).map_err(Failure::Usage)
     }
 }
 

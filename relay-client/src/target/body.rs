@@ -10,12 +10,15 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::fields::to_headers;
 use crate::wire::{Chunk, Stream};
+use relay_protocol::webhook::Fields;
 
 /// A request's body.
 #[derive(Debug)]
 pub enum RequestBody {
     /// All of it.
     Whole(Bytes),
+    /// All of it, and the trailers.
+    Gathered(Bytes, Fields),
     /// The beginning, and where the rest comes from.
     Streamed {
         /// What has come already.
@@ -44,6 +47,10 @@ impl Body for RequestBody {
                 *self = Self::Done;
                 return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
             }
+            Self::Gathered(bytes, _) if !bytes.is_empty() => {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))));
+            }
+            Self::Gathered(_, trailers) => Chunk::End(std::mem::take(trailers)),
             Self::Streamed { first, left, .. } if !first.is_empty() => {
                 let bytes = std::mem::take(first);
                 count(left, &bytes);
@@ -58,6 +65,7 @@ impl Body for RequestBody {
         match self {
             Self::Done => true,
             Self::Whole(bytes) => bytes.is_empty(),
+            Self::Gathered(bytes, trailers) => bytes.is_empty() && trailers.is_empty(),
             Self::Streamed { .. } => false,
         }
     }
@@ -66,6 +74,11 @@ impl Body for RequestBody {
         match self {
             Self::Done => SizeHint::with_exact(0),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Gathered(bytes, trailers) if trailers.is_empty() => {
+                SizeHint::with_exact(bytes.len() as u64)
+            }
+            // Trailers need the chunked coding (RFC 9112 §7.1.2), so no length is told.
+            Self::Gathered(..) => SizeHint::default(),
             Self::Streamed { left: Some(left), .. } => SizeHint::with_exact(*left),
             Self::Streamed { left: None, .. } => SizeHint::default(),
         }

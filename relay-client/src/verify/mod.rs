@@ -3,7 +3,9 @@
 
 mod saved;
 mod secrets;
+mod told;
 pub mod vector;
+mod verifier;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,6 +15,9 @@ use relay_trust::{Profile, Profiles};
 
 pub use saved::{Field, Saved};
 pub use secrets::{read_secret, read_secrets};
+pub use told::{NotTold, Told, VERIFICATION};
+pub(crate) use verifier::Table;
+pub use verifier::{BODY_MAX, OnFailure, Verifier, Wanted};
 
 /// The profiles that come with the program, and those of a file.
 ///

@@ -21,6 +21,8 @@ pub mod why {
     pub const GONE: &str = "gone";
     /// That was the last attempt of the policy.
     pub const RETRIES_EXHAUSTED: &str = "retries_exhausted";
+    /// The agent has checked who sent it, and nothing proves that it was the provider.
+    pub const SIGNATURE_INVALID: &str = "signature_invalid";
 }
 
 /// How often to try, and for how long.
@@ -101,6 +103,9 @@ pub fn next_step(
         Outcome::Answered { status: 410, .. } => Step::Dead { why: why::GONE },
         Outcome::Answered { retry_after, .. } => {
             after_failure(policy, history, now_ms, retry_after, luck)
+        }
+        Outcome::Unanswered { code: Code::SignatureInvalid, .. } => {
+            Step::Dead { why: why::SIGNATURE_INVALID }
         }
         Outcome::Unanswered { code, dispatched } if never_left(code, dispatched) => {
             Step::Release { due_ms: now_ms.saturating_add(look_again(code, luck)) }

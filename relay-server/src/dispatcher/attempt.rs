@@ -285,6 +285,7 @@ fn broken(reset: Reset) -> NoAnswer {
     let code = match reset.reason {
         Broken::TargetTimeout => Code::TargetTimeout,
         Broken::TargetBadResponse => Code::TargetBadResponse,
+        Broken::SignatureInvalid => Code::SignatureInvalid,
         Broken::Cancelled | Broken::RequestIncomplete | Broken::Stalled | Broken::Internal => {
             Code::LinkLost
         }

@@ -197,7 +197,10 @@ fn not_promised(error: StoreError, asked: bool) -> NoAnswer {
 
 /// Whether another try could go better: nothing is wrong with the request itself.
 fn may_be_tried_again(code: Code) -> bool {
-    !matches!(code, Code::PathNotAllowed | Code::HeadersTooLarge | Code::BadRequest)
+    !matches!(
+        code,
+        Code::PathNotAllowed | Code::HeadersTooLarge | Code::BadRequest | Code::SignatureInvalid
+    )
 }
 
 impl NoAnswer {

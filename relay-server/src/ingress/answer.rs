@@ -18,6 +18,9 @@ use crate::problem::{Code, Problem, request_id};
 /// Names the event in the relay's own answers.
 const EVENT_ID: HeaderName = HeaderName::from_static("webhook-relay-event-id");
 
+/// What an agent has found of who sent the request: for the relay, not for the provider.
+const VERIFICATION: HeaderName = HeaderName::from_static(relay_client::verify::VERIFICATION);
+
 /// The answer for a provider.
 pub(super) fn respond(reply: Reply, peer: &Peer) -> Response<ResponseBody> {
     match reply {
@@ -46,6 +49,7 @@ fn repeated(first: EventId, answer: &Answer, body: Bytes) -> Response<ResponseBo
     let mut response = Response::new(ResponseBody::whole(body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     *response.headers_mut() = to_headers(&answer.fields).unwrap_or_default();
+    response.headers_mut().remove(VERIFICATION);
     name(&mut response, &first.to_string());
     response
 }
@@ -71,6 +75,7 @@ fn pass_on(mut caller: Caller, peer: &Peer) -> Response<ResponseBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    response.headers_mut().remove(VERIFICATION);
     response
 }
 
