@@ -5,7 +5,7 @@ mod tls;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -13,6 +13,7 @@ use relay_server::access::new_token;
 use relay_server::config::{Problems, gather};
 use relay_server::store::records::Scope;
 use relay_server::store::{OpenError, Store, upkeep};
+use relay_server::vault::{HOW_TO, SealKey, beside};
 use relay_server::{Config, Server};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,11 +33,17 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make the store and print the first admin token, alone on a line
-    Init(StoreArgs),
+    Init {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// File for the key that seals secrets, made if there is none [default: DIR.key, beside the store]
+        #[arg(long, value_name = "FILE", env = "RELAY_SERVER_SECRETS_KEY_FILE")]
+        secrets_key_file: Option<PathBuf>,
+    },
     /// Make another admin token while the relay is stopped, and print it alone on a line
     AdminToken(StoreArgs),
     /// Serve webhooks and agents
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Show it all in one process: a relay, an agent, a receiver, and a signed webhook sent through
     Demo(DemoArgs),
     /// Copy the whole store into one file, also while the relay runs
@@ -84,6 +91,10 @@ struct ServeArgs {
     hooks_domain: Option<String>,
     #[command(flatten)]
     tls: TlsArgs,
+    /// File with the key that seals secrets; the key itself may stand in RELAY_SECRETS_KEY [default: DIR.key, beside the
+    /// store]
+    #[arg(long, value_name = "FILE")]
+    secrets_key_file: Option<String>,
     /// Any other setting
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
@@ -120,7 +131,9 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 impl Cli {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.command {
-            Command::Init(args) => runtime()?.block_on(init(args)),
+            Command::Init { store, secrets_key_file } => {
+                runtime()?.block_on(init(store, secrets_key_file))
+            }
             Command::AdminToken(args) => runtime()?.block_on(admin_token(args)),
             Command::Backup { file, store } => Ok(upkeep::backup(&store.data, &file)?),
             Command::Restore { file, store } => Ok(upkeep::restore(&file, &store.data)?),
@@ -145,6 +158,7 @@ impl ServeArgs {
             ("listen", self.listen),
             ("public_url", self.public_url),
             ("hooks_domain", self.hooks_domain),
+            ("secrets_key_file", self.secrets_key_file),
         ];
         let mut flags: BTreeMap<&'static str, String> =
             named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
@@ -174,15 +188,31 @@ fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-async fn init(args: StoreArgs) -> Result<(), Failure> {
+async fn init(args: StoreArgs, key_file: Option<PathBuf>) -> Result<(), Failure> {
     let store = Store::init(&args.data)?;
     print_admin_token(&store).await?;
     eprintln!(
         "The store is in {}. The token above may do everything; keep it safe.",
         args.data.display()
     );
+    eprintln!("{}", secrets_key(&args.data, key_file.as_deref()));
     eprintln!("Now: relay-server serve --data {}", args.data.display());
     Ok(())
+}
+
+/// Makes the key that seals secrets, and says where it is; a store without one serves as well.
+fn secrets_key(data: &Path, file: Option<&Path>) -> String {
+    if file.is_none() && std::env::var_os("RELAY_SECRETS_KEY").is_some() {
+        return "Secrets are sealed with the key in RELAY_SECRETS_KEY.".to_owned();
+    }
+    let path = file.map_or_else(|| beside(data), Path::to_path_buf);
+    match SealKey::make(&path) {
+        Ok(()) => format!(
+            "Secrets are sealed with the key in {}, without which nobody reads them, you included: keep a copy of it.",
+            path.display()
+        ),
+        Err(error) => format!("No key for secrets was made ({error}). To keep secrets, {HOW_TO}."),
+    }
 }
 
 async fn admin_token(args: StoreArgs) -> Result<(), Failure> {

@@ -28,6 +28,7 @@ use relay_server::clock::now_ms;
 use relay_server::config::gather;
 use relay_server::store::records::Scope;
 use relay_server::store::{OpenError, Store};
+use relay_server::vault::{SealKey, beside};
 use relay_server::{Config, Server};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -63,7 +64,7 @@ pub(crate) async fn run(
     let telling = Telling::for_stdout();
     let folder = Folder::of(args.data)?;
     let (token, token_id) = token(&folder.path).await?;
-    let server = Server::bind(config(&folder.path, args.listen)?).await?;
+    let server = Server::bind(config(&folder, args.listen)?).await?;
     let (store, near) = (Arc::clone(server.store()), reachable(server.address()));
     let serving = tokio::spawn(server.run(stop.clone(), hurry));
     telling.step("relay", &format!("listens on http://{near}, its store is {}", folder.told()))?;
@@ -156,9 +157,15 @@ async fn token(data: &Path) -> anyhow::Result<(String, String)> {
     Ok((text, id))
 }
 
-fn config(data: &Path, listen: SocketAddr) -> anyhow::Result<Config> {
-    let data = data.to_str().context("the directory's name is no text")?.to_owned();
-    let flags = BTreeMap::from([("data", data), ("listen", listen.to_string())]);
+fn config(folder: &Folder, listen: SocketAddr) -> anyhow::Result<Config> {
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("a path is no text");
+    let key = if folder.temporary { folder.path.join("demo.key") } else { beside(&folder.path) };
+    SealKey::make(&key)?;
+    let flags = BTreeMap::from([
+        ("data", text(&folder.path)?),
+        ("listen", listen.to_string()),
+        ("secrets_key_file", text(&key)?),
+    ]);
     Ok(Config::read(gather(None, |_| None, &flags))?)
 }
 

@@ -26,6 +26,7 @@ use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::records::Keep;
 use crate::tls::Tls;
+use crate::vault::{Vault, VaultError};
 use crate::workers::{Workers, listen};
 
 /// After a shutdown, agents come back spread over this time.
@@ -58,6 +59,7 @@ impl Server {
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         let store = Arc::new(Store::open(&config.data)?);
         let (access, directory) = load(&store).await?;
+        let vault = Arc::new(open_vault(&config, &store, &directory).await?);
         refuse_open(&config, &access)?;
         let listeners = listen_on(config.listen, config.workers)?;
         let address = listeners[0].local_addr()?;
@@ -95,6 +97,7 @@ impl Server {
             store: Arc::clone(&store),
             access: Arc::clone(&access),
             directory,
+            vault,
             router,
             dispatcher: Arc::clone(&dispatcher),
             sessions: Arc::clone(&sessions),
@@ -238,6 +241,7 @@ impl Server {
     }
 }
 
+/// The door, closed.
 /// Without an admin token nobody could close what stands open to the world.
 fn refuse_open(config: &Config, access: &Access) -> anyhow::Result<()> {
     if !access.has_admin() && !config.listen.ip().is_loopback() {
@@ -269,6 +273,17 @@ async fn load(store: &Store) -> anyhow::Result<(Arc<Access>, Arc<Directory>)> {
         directory.put_old_key(&old.key, old.endpoint, old.until_ms);
     }
     Ok((Arc::new(access), Arc::new(directory)))
+}
+
+/// Opens the secrets with the relay's key, if it has one.
+async fn open_vault(
+    config: &Config,
+    store: &Arc<Store>,
+    directory: &Directory,
+) -> Result<Vault, VaultError> {
+    let (source, data) = (&config.secrets_key, &config.data);
+    let key = source.read(data)?;
+    Vault::open(Arc::clone(store), key, &source.told(data), directory).await
 }
 
 fn listen_on(address: SocketAddr, workers: usize) -> anyhow::Result<Vec<StdListener>> {

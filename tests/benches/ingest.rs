@@ -129,7 +129,7 @@ async fn store(time: Duration) -> f64 {
     let wanted = NewEndpoint {
         key: Key::random(&name),
         name,
-        signing_secret: String::new(),
+        secrets: Vec::new(),
         created_ms: 0,
         set: Default::default(),
         settings: Settings::default(),

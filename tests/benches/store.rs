@@ -44,7 +44,7 @@ async fn main() {
     let endpoint = NewEndpoint {
         key: Key::random(&name),
         name,
-        signing_secret: String::new(),
+        secrets: Vec::new(),
         created_ms: 0,
         set: Default::default(),
         settings: Settings::default(),

@@ -18,6 +18,7 @@ mod queue;
 mod recovery;
 mod reliability;
 mod replay;
+mod secrets;
 mod store;
 mod streaming;
 mod tidy;

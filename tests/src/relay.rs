@@ -12,6 +12,7 @@ use relay_server::access::new_token;
 use relay_server::config::{SETTINGS, gather};
 use relay_server::store::records::Scope;
 use relay_server::store::{OpenError, Store};
+use relay_server::vault::{SealKey, beside};
 use relay_server::{Config, Server};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -109,6 +110,7 @@ impl Relay {
     async fn certified(authority: Option<Arc<Authority>>, settings: &[(&str, &str)]) -> Self {
         let data = Arc::new(Folder::fresh());
         let store = fresh_store(&data.path().join("store")).await;
+        SealKey::make(&beside(&data.path().join("store"))).expect("a key for secrets");
         let (admin, token) = new_token(vec![Scope::Admin], None, None);
         store.create_token(token).await.expect("a token");
         store.flush().await.expect("it is written");
@@ -204,7 +206,10 @@ impl Relay {
             command.arg("--set").arg(format!("{name}={value}"));
         }
         let mut process = Process::start(&mut command);
-        let Some(ready) = process.try_event("ready").await else { return Err(process.said()) };
+        let Some(ready) = process.try_event("ready").await else {
+            process.ended().await;
+            return Err(process.said());
+        };
         let url = ready["url"].as_str().expect("a URL");
         self.address = address_in(url);
         self.lobby = ready["http_url"].as_str().map(address_in);

@@ -168,7 +168,7 @@ pub async fn endpoint(store: &Store, name: &str) -> EndpointId {
     let new = NewEndpoint {
         key: Key::random(&name),
         name,
-        signing_secret: String::new(),
+        secrets: Vec::new(),
         created_ms: 0,
         set: std::collections::BTreeMap::new(),
         settings: Settings::default(),

@@ -1,8 +1,10 @@
 //! `relay-client endpoints ...`
 
+mod secrets;
 mod show;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -51,6 +53,17 @@ pub(super) enum Endpoints {
         #[arg(long, value_name = "DURATION")]
         grace: Option<String>,
     },
+    /// Add, replace and remove the secrets that verify what its provider sends
+    #[command(subcommand)]
+    Secrets(secrets::Cmd),
+    /// Give it another secret for signing what is forwarded, and print it
+    RotateSigningSecret {
+        /// Its name
+        name: String,
+        /// How long it is signed with the old one too, such as 24h or 0s [default: 24h]
+        #[arg(long, value_name = "DURATION")]
+        grace: Option<String>,
+    },
     /// Delete an endpoint and all its events
     Delete {
         /// Its name
@@ -71,6 +84,9 @@ pub(super) struct Create {
     /// What happens when no answer can be had
     #[arg(long, value_enum)]
     fallback: Option<Fallback>,
+    /// File with the secret that the provider signs with; may be given several times
+    #[arg(long, value_name = "FILE")]
+    secret_file: Vec<PathBuf>,
     /// Any other setting
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -122,6 +138,11 @@ impl Endpoints {
                 let path = format!("/endpoints/{}/rotate-key", segment(&name));
                 print_url(&api.post(&path, &json!({"grace": grace})).await?, to.json);
             }
+            Self::Secrets(command) => command.run(&api, to.json).await?,
+            Self::RotateSigningSecret { name, grace } => {
+                let path = format!("/endpoints/{}/rotate-signing-secret", segment(&name));
+                secrets::print_signing(&api.post(&path, &json!({"grace": grace})).await?, to.json);
+            }
             Self::Delete { name } => api.delete(&format!("/endpoints/{}", segment(&name))).await?,
         }
         Ok(())
@@ -139,7 +160,12 @@ impl Create {
         let name = |value: clap::builder::PossibleValue| value.get_name().to_owned();
         put("reply", self.reply.and_then(|reply| reply.to_possible_value()).map(name));
         put("fallback", self.fallback.and_then(|fallback| fallback.to_possible_value()).map(name));
-        Ok(json!({"name": self.name, "exact_key": self.exact_key, "settings": settings}))
+        let secrets: Result<Vec<String>, Failure> =
+            self.secret_file.iter().map(|file| secrets::read(file)).collect();
+        let exact_key = self.exact_key;
+        Ok(json!({
+            "name": self.name, "exact_key": exact_key, "settings": settings, "secrets": secrets?,
+        }))
     }
 }
 

@@ -1,6 +1,7 @@
-//! Endpoints over the API: list, show, create, delete; how they are changed is below.
+//! Endpoints over the API: list, show, create, delete; how they are changed, and their secrets, are below.
 
 mod change;
+pub(super) mod secrets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub(super) struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<BTreeMap<String, Group>>,
     settings: BTreeMap<String, String>,
-    /// Shown to those only who may see secrets.
+    /// Shown once, to whoever has it made.
     #[serde(skip_serializing_if = "Option::is_none")]
     signing_secret: Option<String>,
 }
@@ -65,7 +66,7 @@ async fn groups(api: &Api, endpoint: &Endpoint) -> Result<BTreeMap<String, Group
     Ok(groups)
 }
 
-fn show_endpoint(api: &Api, endpoint: &Endpoint, with_secret: bool) -> Shown {
+fn show_endpoint(api: &Api, endpoint: &Endpoint) -> Shown {
     let sessions = api.router.sessions();
     let serving = |id| {
         move |session: &&Arc<crate::session::Session>| {
@@ -85,14 +86,14 @@ fn show_endpoint(api: &Api, endpoint: &Endpoint, with_secret: bool) -> Shown {
         paused_at_ms: endpoint.paused_ms,
         groups: None,
         settings: endpoint.settings.show(),
-        signing_secret: with_secret.then(|| endpoint.signing_secret.clone()),
+        signing_secret: None,
     }
 }
 
 pub(super) async fn list(State(api): State<Arc<Api>>, who: Bearer) -> axum::Json<Vec<Shown>> {
     let all = api.directory.all();
     let seen = all.iter().filter(|endpoint| who.0.sees(&endpoint.name));
-    axum::Json(seen.map(|endpoint| show_endpoint(&api, endpoint, false)).collect())
+    axum::Json(seen.map(|endpoint| show_endpoint(&api, endpoint)).collect())
 }
 
 pub(super) async fn show(
@@ -101,9 +102,8 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<axum::Json<Shown>, Refused> {
     let endpoint = find(&api, &who, &name)?;
-    let with_secret = who.0.allows(Scope::Admin, &endpoint.name);
     let groups = Some(groups(&api, &endpoint).await?);
-    Ok(axum::Json(Shown { groups, ..show_endpoint(&api, &endpoint, with_secret) }))
+    Ok(axum::Json(Shown { groups, ..show_endpoint(&api, &endpoint) }))
 }
 
 /// What is asked for.
@@ -115,6 +115,9 @@ pub(super) struct Wanted {
     exact_key: bool,
     #[serde(default)]
     settings: BTreeMap<String, String>,
+    /// The provider's secrets.
+    #[serde(default)]
+    secrets: Vec<String>,
 }
 
 pub(super) async fn create(
@@ -134,13 +137,20 @@ pub(super) async fn create(
     let settings = Settings::apply(&wanted.settings)
         .map_err(|all| bad(all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     let key = if wanted.exact_key { Key::exact(&name) } else { Key::random(&name) };
-    let (signing_secret, created_ms, set) = (new_signing_secret(), now_ms(), wanted.settings);
-    let new = NewEndpoint { name, key, signing_secret, created_ms, set, settings };
-    let endpoint = api.directory.put(api.store.create_endpoint(new).await?);
+    let signing_secret = api.vault.has_key().then(new_signing_secret);
+    let secrets = secrets::first(&api.vault, &name, &wanted.secrets, signing_secret.as_deref())?;
+    let (created_ms, set) = (now_ms(), wanted.settings);
+    let made =
+        api.store.create_endpoint(NewEndpoint { name, key, secrets, created_ms, set, settings });
+    let made = made.await?;
+    // Before it can be reached: no event of it is looked at without its secrets.
+    api.vault.welcome(&made).await?;
+    let endpoint = api.directory.put(made);
     api.store.set_retention(endpoint.id, Keep::of(&endpoint.settings));
     api.dispatcher.watch(&endpoint);
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, "an endpoint was made");
-    Ok((StatusCode::CREATED, axum::Json(show_endpoint(&api, &endpoint, true))))
+    let shown = Shown { signing_secret, ..show_endpoint(&api, &endpoint) };
+    Ok((StatusCode::CREATED, axum::Json(shown)))
 }
 
 pub(super) async fn remove(
@@ -151,6 +161,7 @@ pub(super) async fn remove(
     let endpoint = administered(&api, &who, &name)?;
     api.store.delete_endpoint(endpoint.id).await?;
     api.directory.remove(&endpoint);
+    api.vault.forget(endpoint.id);
     api.dispatcher.forget(&endpoint);
     api.router.forget(endpoint.id);
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, "an endpoint was deleted");

@@ -29,6 +29,7 @@ use crate::problem::{Code, Problem, request_id};
 use crate::router::Router as Sessions;
 use crate::session::Sessions as SessionKeeper;
 use crate::store::{Store, StoreError};
+use crate::vault::{Vault, VaultError};
 
 /// The longest request body of the API, in bytes.
 const BODY_MAX: usize = 64 * 1024;
@@ -42,6 +43,8 @@ pub struct Api {
     pub access: Arc<Access>,
     /// The endpoints in memory.
     pub directory: Arc<Directory>,
+    /// Their secrets.
+    pub vault: Arc<Vault>,
     /// The agents that are there.
     pub router: Arc<Sessions>,
     /// Who works on the queues.
@@ -67,6 +70,16 @@ pub fn routes(api: Arc<Api>) -> Router {
         .route("/api/v1/endpoints/{name}/pause", post(endpoints::pause))
         .route("/api/v1/endpoints/{name}/resume", post(endpoints::resume))
         .route("/api/v1/endpoints/{name}/rotate-key", post(endpoints::rotate_key))
+        .route(
+            "/api/v1/endpoints/{name}/rotate-signing-secret",
+            post(endpoints::secrets::rotate_signing),
+        )
+        .route(
+            "/api/v1/endpoints/{name}/secrets",
+            get(endpoints::secrets::list).post(endpoints::secrets::add),
+        )
+        .route("/api/v1/endpoints/{name}/secrets/{id}", delete(endpoints::secrets::remove))
+        .route("/api/v1/endpoints/{name}/secrets/{id}/show", post(endpoints::secrets::show_once))
         .route("/api/v1/events", get(events::list))
         .route("/api/v1/events/stream", get(stream))
         .route("/api/v1/events/{id}", get(events::show))
@@ -114,6 +127,15 @@ impl From<StoreError> for Refused {
             StoreError::Refused(why) => Self::new(Code::BadRequest, why),
             StoreError::Exists(what) => Self::new(Code::Conflict, format!("{what} exists already")),
             StoreError::NotFound(what) => Self::new(Code::NotFound, format!("there is no {what}")),
+        }
+    }
+}
+
+impl From<VaultError> for Refused {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Store(error) => error.into(),
+            error => Self::new(Code::BadRequest, error.to_string()),
         }
     }
 }

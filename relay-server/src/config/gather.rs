@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
+
+use crate::vault::KeySource;
 
 /// One setting of the relay.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +26,11 @@ pub const SETTINGS: &[Setting] = &[
         name: "listen",
         default: "127.0.0.1:8080",
         help: "Address and port to listen on; port 0 takes any",
+    },
+    Setting {
+        name: "secrets_key_file",
+        default: "",
+        help: "File with the key that seals secrets [default: DIR.key, beside the store]",
     },
     Setting {
         name: "public_url",
@@ -123,10 +130,14 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// The environment variable with the key that seals secrets, for those who have no file.
+const SECRETS_KEY: &str = "RELAY_SECRETS_KEY";
+
 /// What was given, by setting.
 #[derive(Debug, Default)]
 pub struct Given {
     values: BTreeMap<&'static str, (String, Place)>,
+    secrets_key: KeySource,
     problems: Vec<String>,
 }
 
@@ -142,6 +153,9 @@ pub fn gather(
     let mut given = Given::default();
     if let Some(path) = file {
         given.read_file(path);
+    }
+    if let Some(key) = environment(SECRETS_KEY).filter(|key| !key.is_empty()) {
+        given.secrets_key = KeySource::Text(key.into());
     }
     for setting in SETTINGS {
         let variable = format!("RELAY_SERVER_{}", setting.name.to_ascii_uppercase());
@@ -209,6 +223,12 @@ impl Given {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
         self.take(name, |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) })
+    }
+
+    /// Where the key is that seals secrets: a file wins over the environment.
+    pub(super) fn take_secrets_key(&mut self) -> KeySource {
+        let file = self.take_optional("secrets_key_file", |path| Ok(PathBuf::from(path)));
+        file.map_or_else(|| self.secrets_key.clone(), KeySource::File)
     }
 
     /// Refuses a value that makes no sense beside the others.

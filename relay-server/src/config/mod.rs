@@ -13,6 +13,7 @@ use relay_client::agent::LINES;
 
 use crate::endpoint::units::{bytes, duration};
 use crate::tls::TlsSettings;
+use crate::vault::KeySource;
 
 pub use gather::{Given, Problems, SETTINGS, Setting, gather};
 pub use urls::PublicUrls;
@@ -24,6 +25,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where to listen; port 0 takes any.
     pub listen: SocketAddr,
+    /// Where the key is that seals secrets.
+    pub secrets_key: KeySource,
     /// How the outside reaches the relay, if not at `listen`.
     pub public_url: Option<String>,
     /// The domain whose subdomains are keys.
@@ -62,6 +65,7 @@ impl Config {
         let config = Self {
             data: given.take("data", |text| Ok(PathBuf::from(text))),
             listen: given.take("listen", address),
+            secrets_key: given.take_secrets_key(),
             public_url: given.take_optional("public_url", urls::base),
             hooks_domain: given.take_optional("hooks_domain", domain),
             http_listen: given.take_optional("http_listen", address),

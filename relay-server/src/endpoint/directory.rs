@@ -87,7 +87,6 @@ mod tests {
             id: EndpointId(1),
             name: "a".parse().unwrap(),
             key: Key::parse(key).unwrap(),
-            signing_secret: String::new(),
             created_ms: 0,
             set: BTreeMap::new(),
             settings: Settings::default(),

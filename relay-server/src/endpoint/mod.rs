@@ -28,8 +28,6 @@ pub struct Endpoint {
     pub name: Name,
     /// What stands in its URL, unique.
     pub key: Key,
-    /// The secret for signing what is forwarded anew (Standard Webhooks form, `whsec_...`).
-    pub signing_secret: String,
     /// When it was made, in milliseconds of the Unix epoch.
     pub created_ms: u64,
     /// The settings as somebody set them, by key; the rest is default.

@@ -20,8 +20,8 @@ use tokio::sync::{Notify, oneshot};
 use crate::endpoint::{Endpoint, EndpointId};
 use ids::Ids;
 use records::{
-    Acceptance, Change, Due, Keep, NewEndpoint, OldKey, Promise, Receipt, Settlement, Standing,
-    Token, Want,
+    Acceptance, Change, Due, Keep, NewEndpoint, OldKey, Promise, Receipt, SealedSecret,
+    SecretChange, Settlement, Standing, Token, Want,
 };
 pub use replays::REPLAY_STEP_MAX;
 pub use seen::Feed;
@@ -252,6 +252,43 @@ impl Store {
         self.writer.write(move |db, books| sqlite::endpoints::delete(db, books, id)).await?;
         self.writer.set_retention(id, None);
         Ok(())
+    }
+
+    /// Every secret, sealed as it is.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
+        self.reader.read(sqlite::secrets::all).await
+    }
+
+    /// Changes the secrets of an endpoint, and gives all that it has then.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such endpoint or secret, [`StoreError::Refused`] when there would be too
+    /// many.
+    pub async fn change_secrets(
+        &self,
+        id: EndpointId,
+        change: SecretChange,
+    ) -> Result<Vec<SealedSecret>, StoreError> {
+        self.writer.write(move |db, _| sqlite::secrets::change(db, id, change)).await
+    }
+
+    /// What the key of this store has sealed, by which it is known again; none if there was no key yet.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn seal_check(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.reader.read(sqlite::secrets::check).await
+    }
+
+    /// Keeps what a key has sealed, by which it is known again.
+    ///
+    /// # Errors
+    /// When the store is unavailable.
+    pub async fn set_seal_check(&self, sealed: Vec<u8>) -> Result<(), StoreError> {
+        self.writer.write(move |db, _| sqlite::secrets::set_check(db, &sealed)).await
     }
 
     /// Every token, revoked ones too.

@@ -2,6 +2,7 @@
 
 mod lease;
 mod replay;
+mod secret;
 mod seen;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::event::Event;
 
 pub use lease::{Due, Gather, Leased, Want};
 pub use replay::{ReplayOf, ReplayOrder, ReplayStep, Replayable, Replayed};
+pub use secret::{NewSecret, Purpose, SealedSecret, SecretChange};
 pub use seen::{Backlog, Count, Delivery, EventFilter, Found, ReplayNote, Summary, Tried};
 
 /// An endpoint to be made.
@@ -26,8 +28,8 @@ pub struct NewEndpoint {
     pub name: Name,
     /// Its key.
     pub key: Key,
-    /// Its signing secret.
-    pub signing_secret: String,
+    /// Its secrets.
+    pub secrets: Vec<NewSecret>,
     /// Now.
     pub created_ms: u64,
     /// What was set, by key.

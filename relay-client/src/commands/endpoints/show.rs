@@ -17,9 +17,6 @@ pub(super) fn print(endpoint: &Value, json: bool) {
     if let Some(since) = endpoint["paused_at_ms"].as_u64() {
         println!("  paused   since {}: nothing is delivered", table::time(Some(since)));
     }
-    if let Some(secret) = endpoint["signing_secret"].as_str() {
-        println!("  signing  {}", clean(secret));
-    }
     println!();
     groups(&endpoint["groups"]);
     println!();

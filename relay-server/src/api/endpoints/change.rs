@@ -15,7 +15,7 @@ use crate::endpoint::{Endpoint, Key};
 use crate::problem::Code;
 use crate::store::records::{Change, Keep};
 
-/// How long a key that is rotated away still leads to its endpoint, if nobody says otherwise.
+/// How long a key or a secret that is rotated away still counts, if nobody says otherwise.
 const GRACE: Duration = Duration::from_secs(86_400);
 
 /// What is to be changed.
@@ -37,7 +37,7 @@ pub(in crate::api) async fn set(
     let keys = keys.join(" ");
     let changed = apply(&api, &endpoint, Change::Settings(changes.settings)).await?;
     tracing::info!(endpoint = %changed.name, by = who.0.token, keys, "an endpoint was set");
-    Ok(axum::Json(show_endpoint(&api, &changed, true)))
+    Ok(axum::Json(show_endpoint(&api, &changed)))
 }
 
 pub(in crate::api) async fn pause(
@@ -48,7 +48,7 @@ pub(in crate::api) async fn pause(
     let endpoint = administered(&api, &who, &name)?;
     let changed = apply(&api, &endpoint, Change::Pause(now_ms())).await?;
     tracing::info!(endpoint = %changed.name, by = who.0.token, "an endpoint was paused");
-    Ok(axum::Json(show_endpoint(&api, &changed, true)))
+    Ok(axum::Json(show_endpoint(&api, &changed)))
 }
 
 pub(in crate::api) async fn resume(
@@ -61,15 +61,24 @@ pub(in crate::api) async fn resume(
     // Whoever resumes it wants it to go on, also if it has paused itself.
     api.dispatcher.reopen(&changed);
     tracing::info!(endpoint = %changed.name, by = who.0.token, "an endpoint was resumed");
-    Ok(axum::Json(show_endpoint(&api, &changed, true)))
+    Ok(axum::Json(show_endpoint(&api, &changed)))
 }
 
-/// How the old key goes.
+/// How what is replaced goes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Rotation {
-    /// How long it still leads to the endpoint: a duration.
-    grace: Option<String>,
+    /// How long it still counts: a duration.
+    pub(super) grace: Option<String>,
+}
+
+impl Rotation {
+    /// Until when what is replaced counts, in milliseconds of the Unix epoch.
+    pub(super) fn until_ms(&self) -> Result<u64, Refused> {
+        let grace = self.grace.as_deref().map_or(Ok(GRACE), duration);
+        let grace = grace.map_err(|why| Refused::new(Code::BadRequest, format!("grace: {why}")))?;
+        Ok(now_ms().saturating_add(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX)))
+    }
 }
 
 pub(in crate::api) async fn rotate_key(
@@ -79,15 +88,13 @@ pub(in crate::api) async fn rotate_key(
     Json(wanted): Json<Rotation>,
 ) -> Result<axum::Json<Shown>, Refused> {
     let endpoint = administered(&api, &who, &name)?;
-    let grace = wanted.grace.as_deref().map_or(Ok(GRACE), duration);
-    let grace = grace.map_err(|why| Refused::new(Code::BadRequest, format!("grace: {why}")))?;
-    let until_ms = now_ms().saturating_add(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+    let until_ms = wanted.until_ms()?;
     let change = Change::Key(Key::random(&endpoint.name), until_ms);
     // First, so that there is no moment in which it leads nowhere.
     api.directory.put_old_key(&endpoint.key, endpoint.id, until_ms);
     let changed = apply(&api, &endpoint, change).await?;
     tracing::info!(endpoint = %changed.name, by = who.0.token, "the key of an endpoint was rotated");
-    Ok(axum::Json(show_endpoint(&api, &changed, true)))
+    Ok(axum::Json(show_endpoint(&api, &changed)))
 }
 
 /// Changes the endpoint in the store, then in memory, and has its queues looked at again.

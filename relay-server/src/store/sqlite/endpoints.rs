@@ -8,12 +8,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::super::StoreError;
 use super::super::records::{Change, NewEndpoint, OldKey};
 use super::books::Books;
-use super::is_conflict;
+use super::{is_conflict, secrets};
 use crate::endpoint::{Endpoint, EndpointId, Key, Settings};
 
 pub(in super::super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Endpoint>> {
-    let sql =
-        "SELECT id, name, key, signing_secret, settings, created_ms, paused_ms FROM endpoints";
+    let sql = "SELECT id, name, key, settings, created_ms, paused_ms FROM endpoints";
     connection.prepare(sql)?.query_map([], endpoint)?.collect()
 }
 
@@ -33,7 +32,7 @@ pub(in super::super) fn change(
     id: EndpointId,
     change: Change,
 ) -> rusqlite::Result<Result<Endpoint, StoreError>> {
-    let sql = "SELECT id, name, key, signing_secret, settings, created_ms, paused_ms FROM endpoints WHERE id = ?1";
+    let sql = "SELECT id, name, key, settings, created_ms, paused_ms FROM endpoints WHERE id = ?1";
     let Some(mut changed) = connection.query_row(sql, [id.0], endpoint).optional()? else {
         return Ok(Err(StoreError::NotFound("such endpoint".into())));
     };
@@ -87,8 +86,8 @@ pub(in super::super) fn create(
     }
     let settings = serde_json::to_string(&new.set).expect("a map of texts");
     let inserted = connection.execute(
-        "INSERT INTO endpoints(name, key, signing_secret, settings, created_ms) VALUES(?1, ?2, ?3, ?4, ?5)",
-        params![new.name.as_str(), new.key.as_str(), new.signing_secret, settings, new.created_ms as i64],
+        "INSERT INTO endpoints(name, key, settings, created_ms) VALUES(?1, ?2, ?3, ?4)",
+        params![new.name.as_str(), new.key.as_str(), settings, new.created_ms as i64],
     );
     match inserted {
         Ok(_) => {}
@@ -97,11 +96,14 @@ pub(in super::super) fn create(
         }
         Err(error) => return Err(error),
     }
+    let id = EndpointId(connection.last_insert_rowid());
+    for secret in &new.secrets {
+        secrets::insert(connection, id, secret)?;
+    }
     Ok(Ok(Endpoint {
-        id: EndpointId(connection.last_insert_rowid()),
+        id,
         name: new.name,
         key: new.key,
-        signing_secret: new.signing_secret,
         created_ms: new.created_ms,
         paused_ms: None,
         set: new.set,
@@ -117,13 +119,14 @@ pub(in super::super) fn delete(
     books.forget(id);
     connection.execute("DELETE FROM counts WHERE endpoint = ?1", [id.0])?;
     connection.execute("DELETE FROM old_keys WHERE endpoint = ?1", [id.0])?;
+    connection.execute("DELETE FROM secrets WHERE endpoint = ?1", [id.0])?;
     let deleted = connection.execute("DELETE FROM endpoints WHERE id = ?1", [id.0])?;
     Ok(if deleted == 1 { Ok(()) } else { Err(StoreError::NotFound("such endpoint".into())) })
 }
 
 fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
-    let set: String = row.get(4)?;
-    let set: BTreeMap<String, String> = serde_json::from_str(&set).map_err(|e| broken(4, e))?;
+    let set: String = row.get(3)?;
+    let set: BTreeMap<String, String> = serde_json::from_str(&set).map_err(|e| broken(3, e))?;
     // Settings are checked when they are set; one that a later version no longer knows must not stop the relay.
     let settings = Settings::apply(&set).unwrap_or_else(|bad| {
         tracing::error!(?bad, "settings in the store are refused; the endpoint has its defaults");
@@ -134,9 +137,8 @@ fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         id: EndpointId(row.get(0)?),
         name: name.parse::<Name>().map_err(|e| broken(1, e))?,
         key: Key::parse(&key).map_err(|e| broken(2, e))?,
-        signing_secret: row.get(3)?,
-        created_ms: row.get::<_, i64>(5)? as u64,
-        paused_ms: row.get::<_, Option<i64>>(6)?.map(i64::unsigned_abs),
+        created_ms: row.get::<_, i64>(4)? as u64,
+        paused_ms: row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs),
         set,
         settings,
     })

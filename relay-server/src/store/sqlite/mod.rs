@@ -16,6 +16,7 @@ pub(super) mod replay;
 mod retention;
 mod row;
 mod schema;
+pub(super) mod secrets;
 mod settle;
 pub(super) mod show;
 pub(super) mod standing;

@@ -1,0 +1,194 @@
+//! Secrets are sealed at rest, with a key that is not in the store, and never shown again.
+
+use std::path::Path;
+
+use relay_client::api::ApiError;
+use relay_tests::folder::Folder;
+use relay_tests::process::{Program, run};
+use relay_tests::relay::Relay;
+use serde_json::{Value, json};
+
+use crate::endpoints::client;
+
+const SECRET: &str = "a-secret-of-a-provider";
+const OTHER: &str = "another-secret-of-a-provider";
+
+/// An endpoint with one secret of its provider; gives its signing secret.
+async fn endpoint(relay: &Relay) -> String {
+    let wanted = json!({"name": "story", "secrets": [SECRET]});
+    let made = relay.api().post("/endpoints", &wanted).await.unwrap();
+    made["signing_secret"].as_str().unwrap().to_owned()
+}
+
+/// What the relay tells of the endpoint's secrets.
+async fn told(relay: &Relay) -> Vec<Value> {
+    let told = relay.api().get("/endpoints/story/secrets").await.unwrap();
+    told.as_array().unwrap().clone()
+}
+
+/// Every file below a folder that has one of these texts in it.
+fn files_with(folder: &Path, texts: &[&str]) -> Vec<String> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            let has = |text: &&str| bytes.windows(text.len()).any(|at| at == text.as_bytes());
+            if texts.iter().any(has) {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_stolen_store_and_a_stolen_backup_hold_no_secret() {
+    let mut relay = Relay::start().await;
+    let signing = endpoint(&relay).await;
+    let store = relay.data.path().join("store");
+    let key = std::fs::read_to_string(relay.data.path().join("store.key")).unwrap();
+    let texts = [SECRET, &signing["whsec_".len()..], key.trim()];
+    assert_eq!(files_with(&store, &texts), [""; 0], "while it runs");
+    let backup = relay.data.path().join("backup");
+    let mut command = Program::Server.command();
+    let made = run(command.arg("backup").arg(&backup).arg("--data").arg(&store)).await;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    relay.stop().await;
+    let holders = files_with(relay.data.path(), &texts);
+    assert_eq!(holders, [relay.data.path().join("store.key").display().to_string()]);
+    assert!(files_with(relay.data.path(), &["story"]).len() > 1, "the search finds what is there");
+}
+
+#[tokio::test]
+async fn secrets_outlive_a_restart_and_are_told_without_what_they_are() {
+    let mut relay = Relay::start().await;
+    let signing = endpoint(&relay).await;
+    let before = told(&relay).await;
+    let purposes: Vec<&Value> = before.iter().map(|secret| &secret["purpose"]).collect();
+    assert_eq!(purposes, ["provider", "signing"]);
+    relay.stop().await;
+    relay.resume().await;
+    assert_eq!(told(&relay).await, before);
+    for path in ["/endpoints/story/secrets", "/endpoints/story", "/endpoints"] {
+        let shown = relay.api().get(path).await.unwrap().to_string();
+        assert!(!shown.contains(SECRET) && !shown.contains(&signing), "{path}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_are_added_replaced_and_removed() {
+    let relay = Relay::start().await;
+    endpoint(&relay).await;
+    let folder = Folder::fresh();
+    let file = folder.file("other", &format!("{OTHER}\n")).display().to_string();
+    let add = ["endpoints", "secrets", "add", "story", "--secret-file", &file];
+    let added = client(&relay, &add).await;
+    assert_eq!((added.code, added.stdout.as_str()), (Some(0), ""), "{}", added.stderr);
+    assert_eq!(told(&relay).await.len(), 3);
+
+    let replace = ["endpoints", "secrets", "replace", "story", "--secret-file", &file];
+    assert_eq!(client(&relay, &[&replace[..], &["--grace", "1h"]].concat()).await.code, Some(0));
+    let all = told(&relay).await;
+    let ends = |secret: &&Value| secret["until_ms"].is_number();
+    assert_eq!((all.len(), all.iter().filter(ends).count()), (4, 2));
+
+    assert_eq!(client(&relay, &[&replace[..], &["--grace", "0s"]].concat()).await.code, Some(0));
+    let all = told(&relay).await;
+    assert_eq!(all.len(), 2, "what has no grace is gone");
+    let listed = client(&relay, &["endpoints", "secrets", "list", "story"]).await.stdout;
+    assert!(listed.contains("provider") && !listed.contains(OTHER), "{listed}");
+
+    let id = all.iter().find(|secret| secret["purpose"] == "provider").unwrap()["id"].to_string();
+    let removed = client(&relay, &["endpoints", "secrets", "remove", "story", &id]).await;
+    assert_eq!(removed.code, Some(0), "{}", removed.stderr);
+    assert_eq!(told(&relay).await.len(), 1);
+    let again = client(&relay, &["endpoints", "secrets", "remove", "story", &id]).await;
+    assert_eq!(again.code, Some(5), "{}", again.stderr);
+}
+
+#[tokio::test]
+async fn a_secret_that_a_person_gave_is_never_shown() {
+    let relay = Relay::start().await;
+    endpoint(&relay).await;
+    for secret in told(&relay).await {
+        let id = secret["id"].to_string();
+        let shown = client(&relay, &["endpoints", "secrets", "show", "story", &id]).await;
+        assert_eq!((shown.code, shown.stdout.as_str()), (Some(5), ""), "{}", shown.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_signing_secret_is_shown_once_and_the_old_one_has_its_grace() {
+    let relay = Relay::start().await;
+    let first = endpoint(&relay).await;
+    let rotated = client(&relay, &["endpoints", "rotate-signing-secret", "story"]).await;
+    let second = rotated.stdout.trim().to_owned();
+    assert!(second.starts_with("whsec_") && second != first, "{second}");
+    let signing = |all: Vec<Value>| all.into_iter().filter(|secret| secret["purpose"] == "signing");
+    let until: Vec<bool> =
+        signing(told(&relay).await).map(|secret| secret["until_ms"].is_number()).collect();
+    assert_eq!(until, [true, false]);
+    let now = ["endpoints", "rotate-signing-secret", "story", "--grace", "0s"];
+    assert_eq!(client(&relay, &now).await.code, Some(0));
+    assert_eq!(signing(told(&relay).await).count(), 1);
+}
+
+#[tokio::test]
+async fn the_relay_does_not_start_with_another_key_or_without_the_one_it_needs() {
+    let mut relay = Relay::program(&[]).await;
+    endpoint(&relay).await;
+    relay.stop().await;
+    let (key, kept) = (relay.data.path().join("store.key"), relay.data.path().join("kept"));
+    std::fs::rename(&key, &kept).unwrap();
+    let said = relay.try_resume_program().await.unwrap_err();
+    assert!(
+        said.contains("holds 2 sealed secrets") && said.contains("--secrets-key-file"),
+        "{said}"
+    );
+    std::fs::write(&key, "00".repeat(32)).unwrap();
+    let said = relay.try_resume_program().await.unwrap_err();
+    assert!(said.contains("sealed with another key"), "{said}");
+    std::fs::write(&key, "no key at all").unwrap();
+    let said = relay.try_resume_program().await.unwrap_err();
+    assert!(said.contains("store.key") && !said.contains("no key at all"), "{said}");
+    std::fs::rename(&kept, &key).unwrap();
+    relay.resume_program().await;
+    assert_eq!(told(&relay).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_may_be_in_a_file_of_its_own_or_in_the_environment() {
+    let folder = Folder::fresh();
+    let (store, file) = (folder.path().join("store"), folder.path().join("elsewhere"));
+    let mut init = Program::Server.command();
+    init.arg("init").arg("--data").arg(&store).arg("--secrets-key-file").arg(&file);
+    assert_eq!(run(&mut init).await.code, Some(0));
+    assert!(file.exists() && !folder.path().join("store.key").exists());
+    let mut init = Program::Server.command();
+    init.env("RELAY_SECRETS_KEY", "00".repeat(32));
+    let made = run(init.arg("init").arg("--data").arg(folder.path().join("other"))).await;
+    assert!(made.stderr.contains("RELAY_SECRETS_KEY"), "{}", made.stderr);
+    assert!(!folder.path().join("other.key").exists());
+}
+
+#[tokio::test]
+async fn without_a_key_no_secret_is_kept_and_everything_else_works() {
+    let mut relay = Relay::start().await;
+    relay.stop().await;
+    std::fs::remove_file(relay.data.path().join("store.key")).unwrap();
+    relay.resume().await;
+    let made = relay.api().post("/endpoints", &json!({"name": "bare"})).await.unwrap();
+    assert_eq!(made["signing_secret"], Value::Null);
+    let wanted = json!({"name": "story", "secrets": [SECRET]});
+    let Err(ApiError::Failed(said)) = relay.api().post("/endpoints", &wanted).await else {
+        panic!("a secret is kept without a key")
+    };
+    assert!(said.contains("no key") && said.contains("openssl rand"), "{said}");
+    let rotated = relay.api().post("/endpoints/bare/rotate-signing-secret", &json!({})).await;
+    assert!(rotated.is_err());
+}
