@@ -57,7 +57,8 @@ impl Server {
     /// # Errors
     /// When the store does not open, the address is taken, or the relay would stand open to the world.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
-        let store = Arc::new(Store::open(&config.data)?);
+        let profiles = Arc::clone(&config.profiles);
+        let store = Arc::new(Store::open(&config.data)?.with_profiles(profiles));
         let (access, directory) = load(&store).await?;
         let vault = Arc::new(open_vault(&config, &store, &directory).await?);
         refuse_open(&config, &access)?;
@@ -97,6 +98,7 @@ impl Server {
             store: Arc::clone(&store),
             access: Arc::clone(&access),
             directory,
+            profiles: Arc::clone(&config.profiles),
             vault,
             router,
             dispatcher: Arc::clone(&dispatcher),

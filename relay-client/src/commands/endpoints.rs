@@ -1,5 +1,6 @@
 //! `relay-client endpoints ...`
 
+mod provider;
 mod secrets;
 mod show;
 
@@ -84,6 +85,9 @@ pub(super) struct Create {
     /// What happens when no answer can be had
     #[arg(long, value_enum)]
     fallback: Option<Fallback>,
+    /// Verify what comes as this provider's, and do as suits it
+    #[arg(long, value_name = "PROVIDER")]
+    provider: Option<String>,
     /// File with the secret that the provider signs with; may be given several times
     #[arg(long, value_name = "FILE")]
     secret_file: Vec<PathBuf>,
@@ -109,7 +113,11 @@ impl Endpoints {
         let api = to.api()?;
         match self {
             Self::Create(create) => {
-                print_url(&api.post("/endpoints", &create.wanted()?).await?, to.json);
+                let made = api.post("/endpoints", &create.wanted()?).await?;
+                print_url(&made, to.json);
+                if !to.json {
+                    provider::tell(&made, create.secret_file.is_empty());
+                }
             }
             Self::List => list(&api.get("/endpoints").await?, to.json),
             Self::Show { name } => {
@@ -160,6 +168,7 @@ impl Create {
         let name = |value: clap::builder::PossibleValue| value.get_name().to_owned();
         put("reply", self.reply.and_then(|reply| reply.to_possible_value()).map(name));
         put("fallback", self.fallback.and_then(|fallback| fallback.to_possible_value()).map(name));
+        put("verify", self.provider.clone());
         let secrets: Result<Vec<String>, Failure> =
             self.secret_file.iter().map(|file| secrets::read(file)).collect();
         let exact_key = self.exact_key;

@@ -14,10 +14,12 @@ use serde::{Deserialize, Serialize};
 use super::{Api, Bearer, Json, Refused};
 use crate::access::new_signing_secret;
 use crate::clock::now_ms;
+use crate::endpoint::settings::Verify;
 use crate::endpoint::{Endpoint, Key, Settings};
 use crate::problem::Code;
 use crate::store::StoreError;
 use crate::store::records::{Keep, NewEndpoint, Scope};
+use crate::vault::VaultError;
 
 pub(super) use change::{pause, resume, rotate_key, set};
 
@@ -34,9 +36,37 @@ pub(super) struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<BTreeMap<String, Group>>,
     settings: BTreeMap<String, String>,
+    /// What is known of the provider whose events are verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<Provider>,
     /// Shown once, to whoever has it made.
     #[serde(skip_serializing_if = "Option::is_none")]
     signing_secret: Option<String>,
+}
+
+/// A provider, as people need to know it.
+#[derive(Serialize)]
+pub(super) struct Provider {
+    name: String,
+    /// How long it waits for an answer, where that is known.
+    waits_ms: Option<u64>,
+    /// What it takes for a success, in words.
+    success: Option<String>,
+    /// When it tries again, in words.
+    retries: Option<String>,
+}
+
+impl Provider {
+    fn of(verify: &Verify) -> Self {
+        let (profile, delivery) = (&verify.profile, verify.profile.delivery());
+        let ms = |wait: std::time::Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            name: profile.name().to_owned(),
+            waits_ms: delivery.timeout.map(ms),
+            success: delivery.success.clone(),
+            retries: delivery.retries.clone(),
+        }
+    }
 }
 
 /// One group of an endpoint.
@@ -86,6 +116,7 @@ fn show_endpoint(api: &Api, endpoint: &Endpoint) -> Shown {
         paused_at_ms: endpoint.paused_ms,
         groups: None,
         settings: endpoint.settings.show(),
+        provider: endpoint.settings.verify.as_ref().map(Provider::of),
         signing_secret: None,
     }
 }
@@ -134,10 +165,13 @@ pub(super) async fn create(
             "making endpoints needs a token with the scope admin",
         ));
     }
-    let settings = Settings::apply(&wanted.settings)
+    let settings = Settings::apply(&wanted.settings, &api.profiles)
         .map_err(|all| bad(all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     let key = if wanted.exact_key { Key::exact(&name) } else { Key::random(&name) };
     let signing_secret = api.vault.has_key().then(new_signing_secret);
+    if settings.resign && signing_secret.is_none() {
+        return Err(VaultError::NoKey.into());
+    }
     let secrets = secrets::first(&api.vault, &name, &wanted.secrets, signing_secret.as_deref())?;
     let (created_ms, set) = (now_ms(), wanted.settings);
     let made =

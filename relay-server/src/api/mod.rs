@@ -19,6 +19,7 @@ use axum::extract::{FromRequest, FromRequestParts};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use http::request::Parts;
+use relay_trust::Profiles;
 use tokio::sync::Semaphore;
 
 use crate::access::{Access, Grant};
@@ -43,6 +44,8 @@ pub struct Api {
     pub access: Arc<Access>,
     /// The endpoints in memory.
     pub directory: Arc<Directory>,
+    /// The providers that they may have.
+    pub profiles: Arc<Profiles>,
     /// Their secrets.
     pub vault: Arc<Vault>,
     /// The agents that are there.

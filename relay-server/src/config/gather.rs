@@ -33,6 +33,11 @@ pub const SETTINGS: &[Setting] = &[
         help: "File with the key that seals secrets [default: DIR.key, beside the store]",
     },
     Setting {
+        name: "profiles_file",
+        default: "",
+        help: "File with further providers, in the form of those that the relay knows",
+    },
+    Setting {
         name: "public_url",
         default: "",
         help: "How the outside reaches the relay, if not at the listen address",

@@ -6,10 +6,12 @@ mod urls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use relay_client::agent::LINES;
+use relay_trust::Profiles;
 
 use crate::endpoint::units::{bytes, duration};
 use crate::tls::TlsSettings;
@@ -27,6 +29,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the key is that seals secrets.
     pub secrets_key: KeySource,
+    /// The providers whose events can be verified.
+    pub profiles: Arc<Profiles>,
     /// How the outside reaches the relay, if not at `listen`.
     pub public_url: Option<String>,
     /// The domain whose subdomains are keys.
@@ -66,6 +70,7 @@ impl Config {
             data: given.take("data", |text| Ok(PathBuf::from(text))),
             listen: given.take("listen", address),
             secrets_key: given.take_secrets_key(),
+            profiles: given.take("profiles_file", profiles),
             public_url: given.take_optional("public_url", urls::base),
             hooks_domain: given.take_optional("hooks_domain", domain),
             http_listen: given.take_optional("http_listen", address),
@@ -98,6 +103,15 @@ impl Config {
 /// One for each of an agent's lines, if there are as many cores.
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(LINES.into())
+}
+
+/// The providers that come with the program, and those in this file.
+fn profiles(path: &str) -> Result<Arc<Profiles>, String> {
+    if path.is_empty() {
+        return Ok(Profiles::embedded());
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
+    Profiles::with_file(&text).map(Arc::new).map_err(|e| format!("{path}: {e}"))
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use relay_protocol::id::{EventId, Name};
+use relay_trust::Profiles;
 use tokio::sync::{Notify, oneshot};
 
 use crate::endpoint::{Endpoint, EndpointId};
@@ -85,6 +86,7 @@ pub struct Store {
     spool: Arc<Spool>,
     instance: String,
     ids: Ids,
+    profiles: Arc<Profiles>,
 }
 
 impl Store {
@@ -106,7 +108,14 @@ impl Store {
             .map_err(|e| OpenError::Broken(data.display().to_string(), e.to_string()))?;
         let spool = Arc::new(spool);
         let sqlite::Opened { writer, reader, instance, newest } = sqlite::open(data, &spool)?;
-        Ok(Self { writer, reader, spool, instance, ids: Ids::after(newest) })
+        let (ids, profiles) = (Ids::after(newest), Profiles::embedded());
+        Ok(Self { writer, reader, spool, instance, ids, profiles })
+    }
+
+    /// The same store, in which endpoints may be of these providers too.
+    #[must_use]
+    pub fn with_profiles(self, profiles: Arc<Profiles>) -> Self {
+        Self { profiles, ..self }
     }
 
     /// The store's own id, chosen once when it was made: the relay's name in `Via`.
@@ -207,7 +216,8 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
-        self.reader.read(sqlite::endpoints::all).await
+        let profiles = Arc::clone(&self.profiles);
+        self.reader.read(move |db| sqlite::endpoints::all(db, &profiles)).await
     }
 
     /// Keeps a new endpoint.
@@ -228,7 +238,8 @@ impl Store {
         id: EndpointId,
         change: Change,
     ) -> Result<Endpoint, StoreError> {
-        self.writer.write(move |db, _| sqlite::endpoints::change(db, id, change)).await
+        let profiles = Arc::clone(&self.profiles);
+        self.writer.write(move |db, _| sqlite::endpoints::change(db, id, change, &profiles)).await
     }
 
     /// The keys that were rotated away.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::provider;
 use crate::commands::table;
 use crate::screen::clean;
 
@@ -16,6 +17,9 @@ pub(super) fn print(endpoint: &Value, json: bool) {
     println!("  created  {}", table::time(endpoint["created_at_ms"].as_u64()));
     if let Some(since) = endpoint["paused_at_ms"].as_u64() {
         println!("  paused   since {}: nothing is delivered", table::time(Some(since)));
+    }
+    for line in provider::lines(endpoint, false) {
+        println!("  {}", clean(&line));
     }
     println!();
     groups(&endpoint["groups"]);

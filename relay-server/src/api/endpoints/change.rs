@@ -13,7 +13,7 @@ use crate::clock::now_ms;
 use crate::endpoint::units::duration;
 use crate::endpoint::{Endpoint, Key};
 use crate::problem::Code;
-use crate::store::records::{Change, Keep};
+use crate::store::records::{Change, Keep, Purpose};
 
 /// How long a key or a secret that is rotated away still counts, if nobody says otherwise.
 const GRACE: Duration = Duration::from_secs(86_400);
@@ -33,6 +33,12 @@ pub(in crate::api) async fn set(
     Json(changes): Json<Changes>,
 ) -> Result<axum::Json<Shown>, Refused> {
     let endpoint = administered(&api, &who, &name)?;
+    let signs = |set: &Option<String>| set.as_deref().is_some_and(|how| how != "off");
+    let resigns = changes.settings.get("resign").is_some_and(signs);
+    if resigns && api.vault.of(endpoint.id).of(Purpose::Signing).next().is_none() {
+        let words = "resign: the endpoint has no signing secret: make one with endpoints rotate-signing-secret";
+        return Err(Refused::new(Code::BadRequest, words));
+    }
     let keys: Vec<&str> = changes.settings.keys().map(String::as_str).collect();
     let keys = keys.join(" ");
     let changed = apply(&api, &endpoint, Change::Settings(changes.settings)).await?;

@@ -33,6 +33,15 @@ pub enum Capture {
     None,
 }
 
+/// What becomes of an event that is not verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It is refused, recorded and not delivered.
+    Reject,
+    /// It is delivered, with what was found.
+    Mark,
+}
+
 /// Which events wait for which.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
@@ -49,6 +58,9 @@ pub(super) const FALLBACKS: &[(&str, Fallback)] =
     &[("queue", Fallback::Queue), ("fail", Fallback::Fail)];
 pub(super) const CAPTURES: &[(&str, Capture)] =
     &[("full", Capture::Full), ("headers", Capture::Headers), ("none", Capture::None)];
+pub(super) const ON_FAILURE: &[(&str, OnFailure)] =
+    &[("reject", OnFailure::Reject), ("mark", OnFailure::Mark)];
+pub(super) const RESIGN: &[(&str, bool)] = &[("off", false), ("standard", true)];
 pub(super) const SWITCH: &[(&str, bool)] = &[("on", true), ("off", false)];
 
 /// The choice of this name.

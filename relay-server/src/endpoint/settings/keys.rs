@@ -1,10 +1,15 @@
 //! The table of settings: each key's name, how its value is read and checked, and how it is shown.
 
-use super::Settings;
-use super::choices::{CAPTURES, FALLBACKS, Order, REPLIES, SWITCH, choose, chosen};
-use super::values::{
-    count, count32, groups, show_groups, show_or, show_statuses, size, statuses, text, unless, wait,
+use relay_trust::Profiles;
+
+use super::choices::{
+    CAPTURES, FALLBACKS, ON_FAILURE, Order, REPLIES, RESIGN, SWITCH, choose, chosen,
 };
+use super::values::{
+    count, count32, groups, show_groups, show_or, show_statuses, size, statuses, text, unless, url,
+    wait,
+};
+use super::{Settings, Verify};
 use crate::delivery::{Filter, Rate, Retry, Selector};
 use crate::endpoint::units::{show_bytes, show_duration};
 
@@ -22,7 +27,7 @@ const BYTES_MAX: u64 = 1 << 50;
 /// One row of the table.
 pub(super) struct Key {
     pub(super) name: &'static str,
-    pub(super) set: fn(&mut Settings, &str) -> Result<(), String>,
+    pub(super) set: fn(&mut Settings, &str, &Profiles) -> Result<(), String>,
     pub(super) show: fn(&Settings) -> String,
 }
 
@@ -31,7 +36,7 @@ macro_rules! key {
     ($field:ident, $value:ident => $read:expr, $shown:ident => $show:expr) => {
         Key {
             name: stringify!($field),
-            set: |settings, $value| {
+            set: |settings, $value, _| {
                 settings.$field = $read?;
                 Ok(())
             },
@@ -52,7 +57,7 @@ pub(super) const KEYS: &[Key] = &[
     key!(fallback_statuses, v => statuses(v), x => show_statuses(x)),
     Key {
         name: "ack_status",
-        set: |s, v| {
+        set: |s, v, _| {
             let status = count32(v, 200..=299)?;
             s.ack_status = u16::try_from(status).map_err(|e| e.to_string())?;
             Ok(())
@@ -85,6 +90,17 @@ pub(super) const KEYS: &[Key] = &[
     key!(filter, v => unless("none", v, Filter::parse), x => show_or("none", x.as_ref(), Filter::to_string)),
     key!(queue_max_events, v => count(v, 1..=EVENTS_MAX), x => x.to_string()),
     key!(queue_max_bytes, v => size(v, 1..=BYTES_MAX), x => show_bytes(*x)),
+    Key {
+        name: "verify",
+        set: |s, v, profiles| {
+            s.verify = unless("off", v, |v| Verify::of(v, profiles))?;
+            Ok(())
+        },
+        show: |s| show_or("off", s.verify.as_ref(), |x| x.profile.name().to_owned()),
+    },
+    key!(on_failure, v => choose(v, ON_FAILURE), x => chosen(x, ON_FAILURE)),
+    key!(public_url, v => unless("default", v, url), x => show_or("default", x.as_deref(), str::to_owned)),
+    key!(resign, v => choose(v, RESIGN), x => chosen(x, RESIGN)),
     key!(max_body, v => size(v, 0..=MAX_BODY_MAX), x => show_bytes(*x)),
     key!(keep_for, v => wait(v, MINUTE..=10 * YEAR), x => show_duration(*x)),
     key!(

@@ -4,6 +4,7 @@
 
 mod choices;
 mod keys;
+mod provider;
 mod values;
 
 use std::collections::BTreeMap;
@@ -11,14 +12,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_protocol::id::Name;
+use relay_trust::Profiles;
 
 use crate::delivery::{Filter, Rate, Retry, Selector};
 
-pub use choices::{Capture, Fallback, Order, Reply};
+pub use choices::{Capture, Fallback, OnFailure, Order, Reply};
 use keys::KEYS;
+pub use provider::Verify;
 
 /// What a setting for one group begins with; the group's name follows.
 const FILTER_OF: &str = "filter.";
+/// What a parameter of the provider begins with; its name follows.
+const PARAM: &str = "verify_param.";
+/// The most parameters of a provider, and the longest of them, in bytes.
+const PARAMS_MAX: usize = 32;
+const PARAM_MAX: usize = 2 << 10;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -39,6 +47,8 @@ pub struct Settings {
     pub ack_status: u16,
     /// Its body; without one, the event's id as JSON.
     pub ack_body: Option<Arc<str>>,
+    /// The media type of that body, if it is not plain text.
+    pub ack_type: Option<Arc<str>>,
     /// What is kept of an event that was answered live.
     pub capture: Capture,
     /// The waits between attempts.
@@ -79,6 +89,14 @@ pub struct Settings {
     pub queue_max_events: u64,
     /// The most bytes that wait.
     pub queue_max_bytes: u64,
+    /// What events are verified with, if they are.
+    pub verify: Option<Verify>,
+    /// What becomes of an event that is not good.
+    pub on_failure: OnFailure,
+    /// The endpoint's URL as its provider knows it, if not as the relay does.
+    pub public_url: Option<Arc<str>>,
+    /// Whether what is forwarded is signed anew.
+    pub resign: bool,
     /// The longest body, in bytes.
     pub max_body: u64,
     /// How long a settled event is kept.
@@ -99,6 +117,7 @@ impl Default for Settings {
             fallback_statuses: Arc::default(),
             ack_status: 202,
             ack_body: None,
+            ack_type: None,
             capture: Capture::Full,
             retry: Retry::Exponential,
             retry_for: 3 * DAY,
@@ -119,6 +138,10 @@ impl Default for Settings {
             filters: BTreeMap::new(),
             queue_max_events: 1_000_000,
             queue_max_bytes: 10 << 30,
+            verify: None,
+            on_failure: OnFailure::Reject,
+            public_url: None,
+            resign: false,
             max_body: 26 << 20,
             keep_for: 30 * DAY,
             keep_events: None,
@@ -138,17 +161,29 @@ pub struct BadSetting {
 }
 
 impl Settings {
-    /// The settings with these keys set, the rest as by default.
+    /// The settings with these keys set, the rest as suits the provider, if one of `profiles` is named, or as by default.
     ///
     /// # Errors
     /// Every key that is unknown or has a value that makes no sense, all at once.
-    pub fn apply(set: &BTreeMap<String, String>) -> Result<Self, Vec<BadSetting>> {
-        let (mut settings, mut bad) = (Self::default(), Vec::new());
+    pub fn apply(
+        set: &BTreeMap<String, String>,
+        profiles: &Profiles,
+    ) -> Result<Self, Vec<BadSetting>> {
+        let (mut settings, mut bad, mut params) = (Self::default(), Vec::new(), BTreeMap::new());
         for (key, value) in set {
-            if let Err(why) = settings.set(key, value.trim()) {
+            let done = match key.strip_prefix(PARAM) {
+                Some(name) => param(&mut params, name, value.trim()),
+                None => settings.set(key, value.trim(), profiles),
+            };
+            if let Err(why) = done {
                 bad.push(BadSetting { key: key.clone(), why });
             }
         }
+        // Of a provider that is not known, nothing is known of its parameters either.
+        if bad.is_empty() {
+            bad.extend(settings.fit_provider(params));
+        }
+        settings.suit_provider(set);
         if !set.contains_key("retry_for") {
             settings.retry_for = settings.retry_for.max(settings.retry_span());
         }
@@ -164,7 +199,9 @@ impl Settings {
         let table = KEYS.iter().map(|key| (key.name.to_owned(), (key.show)(self)));
         let filter =
             |(group, filter): (&Name, &Filter)| (format!("{FILTER_OF}{group}"), filter.to_string());
-        table.chain(self.filters.iter().map(filter)).collect()
+        let params = self.verify.iter().flat_map(|verify| &verify.params);
+        let params = params.map(|(name, value)| (format!("{PARAM}{name}"), value.clone()));
+        table.chain(self.filters.iter().map(filter)).chain(params).collect()
     }
 
     /// The filter of this group, if it has one.
@@ -173,7 +210,7 @@ impl Settings {
         self.filters.get(group).or(self.filter.as_ref())
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+    fn set(&mut self, key: &str, value: &str, profiles: &Profiles) -> Result<(), String> {
         if let Some(group) = key.strip_prefix(FILTER_OF) {
             let group: Name =
                 group.parse().map_err(|e: relay_protocol::id::NotAName| e.to_string())?;
@@ -183,11 +220,11 @@ impl Settings {
         let Some(known) = KEYS.iter().find(|known| known.name == key) else {
             let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
             return Err(format!(
-                "no such setting; there are {}, {FILTER_OF}GROUP",
+                "no such setting; there are {}, {FILTER_OF}GROUP, {PARAM}NAME",
                 names.join(", ")
             ));
         };
-        (known.set)(self, value)
+        (known.set)(self, value, profiles)
     }
 
     /// What a policy with a last attempt needs to come to it: its waits and its attempts, in whole hours.
@@ -239,6 +276,15 @@ impl Settings {
         }
         bad
     }
+}
+
+/// One more parameter of the provider.
+fn param(params: &mut BTreeMap<String, String>, name: &str, value: &str) -> Result<(), String> {
+    if name.is_empty() || params.len() == PARAMS_MAX || value.len() > PARAM_MAX {
+        return Err(format!("at most {PARAMS_MAX} parameters of at most {PARAM_MAX} bytes"));
+    }
+    params.insert(name.to_owned(), value.to_owned());
+    Ok(())
 }
 
 #[cfg(test)]

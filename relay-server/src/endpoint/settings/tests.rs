@@ -5,7 +5,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn apply(pairs: &[(&str, &str)]) -> Result<Settings, Vec<BadSetting>> {
-    Settings::apply(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    again(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+}
+
+fn again(set: &BTreeMap<String, String>) -> Result<Settings, Vec<BadSetting>> {
+    Settings::apply(set, &Profiles::embedded())
 }
 
 /// Every key with a value that is not its default, as it is shown.
@@ -33,13 +37,18 @@ const SET: &[(&str, &str)] = &[
     ("keep_for", "7d"),
     ("max_body", "1MiB"),
     ("max_in_flight", "1"),
+    ("on_failure", "mark"),
+    ("public_url", "https://hooks.example.com/in"),
     ("queue_max_bytes", "1MiB"),
     ("queue_max_events", "10"),
     ("rate", "50/s"),
     ("reply", "ack"),
     ("reply_timeout", "25s"),
+    ("resign", "standard"),
     ("retry", "1s,10s,1m"),
     ("retry_for", "1h"),
+    ("verify", "meta"),
+    ("verify_param.verify_token", "t"),
 ];
 
 #[test]
@@ -49,13 +58,13 @@ fn what_is_shown_can_be_set_again() {
     let pairs: Vec<(&str, &str)> = shown.iter().map(|(k, v)| (&**k, &**v)).collect();
     let without_order = |(key, _): &&(&str, &str)| *key != "order";
     assert_eq!(pairs.iter().filter(without_order).copied().collect::<Vec<_>>(), SET);
-    assert_eq!(Settings::apply(&shown), Ok(settings));
+    assert_eq!(again(&shown), Ok(settings));
     // Order goes with few of the others.
     let ordered = apply(&[("order", "query:id")]).unwrap();
     assert_eq!(ordered.show()["order"], "query:id");
-    assert_eq!(Settings::apply(&ordered.show()), Ok(ordered));
+    assert_eq!(again(&ordered.show()), Ok(ordered));
     let default = Settings::default();
-    assert_eq!(Settings::apply(&default.show()), Ok(default.clone()));
+    assert_eq!(again(&default.show()), Ok(default.clone()));
     for (key, value) in default.show() {
         let tried = key == "order" || SET.iter().any(|(k, v)| *k == key && *v != value);
         assert!(tried, "{key} is tried");
@@ -142,7 +151,7 @@ fn a_policy_with_a_last_attempt_comes_to_it_unless_it_was_cut_by_hand() {
     {
         let settings = apply(&[("retry", retry)]).unwrap();
         assert_eq!(settings.retry_for.as_secs(), hours * 3600, "{retry}");
-        assert_eq!(Settings::apply(&settings.show()), Ok(settings));
+        assert_eq!(again(&settings.show()), Ok(settings));
     }
     let cut = apply(&[("retry", "stripe"), ("retry_for", "1d")]).unwrap();
     assert_eq!(cut.retry_for, DAY);
@@ -152,7 +161,37 @@ proptest! {
     #[test]
     fn any_value_of_any_key_is_shown_as_it_is_read_or_refused(at in 0..SET.len(), value in "\\PC{0,20}|[0-9a-z:/,]{1,12}") {
         if let Ok(settings) = apply(&[(SET[at].0, &value), ("groups", "ci"), ("reply", "ack")]) {
-            prop_assert_eq!(Settings::apply(&settings.show()), Ok(settings));
+            prop_assert_eq!(again(&settings.show()), Ok(settings));
         }
+    }
+}
+
+#[test]
+fn a_provider_suits_itself_where_nothing_is_set_by_hand() {
+    let slack = apply(&[("verify", "slack")]).unwrap();
+    assert_eq!(slack.reply_timeout, Duration::from_millis(2500));
+    assert_eq!(slack.dedup.unwrap().to_string(), "json:/event_id");
+    let bitbucket = apply(&[("verify", "bitbucket"), ("dedup", "off")]).unwrap();
+    assert_eq!((bitbucket.max_body, bitbucket.dedup), (256 << 10, None));
+    let adyen = apply(&[("verify", "adyen")]).unwrap();
+    assert_eq!((adyen.ack_status, adyen.ack_body.as_deref()), (200, Some("[accepted]")));
+    assert_eq!(adyen.ack_type.as_deref(), Some("text/plain"));
+    let set =
+        apply(&[("verify", "adyen"), ("ack_status", "204"), ("reply_timeout", "1s")]).unwrap();
+    assert_eq!((set.ack_status, set.ack_body, set.reply_timeout.as_secs()), (204, None, 1));
+}
+
+#[test]
+fn parameters_belong_to_a_provider() {
+    for (pairs, why) in [
+        (&[("verify_param.a", "b")][..], "verify_param.a: is for a provider; needs verify"),
+        (&[("verify", "meta"), ("verify_param.colour", "b")], "meta has no parameter colour"),
+        (&[("verify", "paypal")], "paypal needs the parameter webhook_id"),
+        (&[("verify", "strip")], "verify: no such provider; did you mean stripe?"),
+        (&[("public_url", "hooks.example.com")], "is no URL such as"),
+        (&[("public_url", "https://hooks.example.com/?a=b")], "is no URL such as"),
+    ] {
+        let told = apply(pairs).unwrap_err()[0].to_string();
+        assert!(told.contains(why), "{told}");
     }
 }

@@ -78,6 +78,18 @@ pub(super) fn text(value: &str) -> Result<Arc<str>, String> {
     }
 }
 
+/// An absolute URL of the web without a query: what follows the endpoint's key is put behind it.
+pub(super) fn url(value: &str) -> Result<Arc<str>, String> {
+    let bad = || format!("{value:?} is no URL such as https://hooks.example.com/in");
+    let uri: http::Uri = text(value)?.parse().map_err(|_| bad())?;
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    if web && uri.authority().is_some() && !value.contains(['?', '#']) {
+        Ok(value.trim_end_matches('/').into())
+    } else {
+        Err(bad())
+    }
+}
+
 /// Statuses of failures, in ascending order, or `none`.
 pub(super) fn statuses(value: &str) -> Result<Arc<[u16]>, String> {
     if value == "none" {

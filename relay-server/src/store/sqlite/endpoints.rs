@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use relay_protocol::id::Name;
+use relay_trust::Profiles;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::StoreError;
@@ -11,9 +12,12 @@ use super::books::Books;
 use super::{is_conflict, secrets};
 use crate::endpoint::{Endpoint, EndpointId, Key, Settings};
 
-pub(in super::super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Endpoint>> {
+pub(in super::super) fn all(
+    connection: &Connection,
+    profiles: &Profiles,
+) -> rusqlite::Result<Vec<Endpoint>> {
     let sql = "SELECT id, name, key, settings, created_ms, paused_ms FROM endpoints";
-    connection.prepare(sql)?.query_map([], endpoint)?.collect()
+    connection.prepare(sql)?.query_map([], |row| endpoint(row, profiles))?.collect()
 }
 
 pub(in super::super) fn old_keys(connection: &Connection) -> rusqlite::Result<Vec<OldKey>> {
@@ -31,9 +35,11 @@ pub(in super::super) fn change(
     connection: &Connection,
     id: EndpointId,
     change: Change,
+    profiles: &Profiles,
 ) -> rusqlite::Result<Result<Endpoint, StoreError>> {
     let sql = "SELECT id, name, key, settings, created_ms, paused_ms FROM endpoints WHERE id = ?1";
-    let Some(mut changed) = connection.query_row(sql, [id.0], endpoint).optional()? else {
+    let found = connection.query_row(sql, [id.0], |row| endpoint(row, profiles));
+    let Some(mut changed) = found.optional()? else {
         return Ok(Err(StoreError::NotFound("such endpoint".into())));
     };
     match change {
@@ -44,7 +50,7 @@ pub(in super::super) fn change(
                     None => drop(changed.set.remove(&key)),
                 }
             }
-            match Settings::apply(&changed.set) {
+            match Settings::apply(&changed.set, profiles) {
                 Ok(settings) => changed.settings = settings,
                 Err(bad) => {
                     let all: Vec<String> = bad.iter().map(ToString::to_string).collect();
@@ -124,11 +130,11 @@ pub(in super::super) fn delete(
     Ok(if deleted == 1 { Ok(()) } else { Err(StoreError::NotFound("such endpoint".into())) })
 }
 
-fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
+fn endpoint(row: &Row<'_>, profiles: &Profiles) -> rusqlite::Result<Endpoint> {
     let set: String = row.get(3)?;
     let set: BTreeMap<String, String> = serde_json::from_str(&set).map_err(|e| broken(3, e))?;
     // Settings are checked when they are set; one that a later version no longer knows must not stop the relay.
-    let settings = Settings::apply(&set).unwrap_or_else(|bad| {
+    let settings = Settings::apply(&set, profiles).unwrap_or_else(|bad| {
         tracing::error!(?bad, "settings in the store are refused; the endpoint has its defaults");
         Settings::default()
     });
