@@ -1,0 +1,77 @@
+//! Every request on record, sent through a running relay at the time when it was made.
+
+use std::collections::BTreeMap;
+
+use relay_tests::relay::Relay;
+use relay_tests::vector::{self, Recorded};
+use relay_tests::wait::until;
+use relay_tests::wall::Wall;
+
+use super::{Web, events};
+
+/// What is wrong with how the relay takes a vector, if anything is.
+async fn wrong(relay: &Relay, n: usize, vector: &Recorded) -> Option<String> {
+    let name = format!("v{n}");
+    let endpoint = match vector.endpoint(relay, &name, &[("reply", "ack")]).await {
+        Ok(endpoint) => endpoint,
+        Err(error) => return Some(format!("no endpoint: {error}")),
+    };
+    let answer = vector.send(relay, &endpoint).await;
+    let wanted = if vector.record["expect"] == "valid" { 200..300 } else { 400..500 };
+    if !wanted.contains(&answer.status()) {
+        return Some(format!("{}: {}", answer.status(), answer.text()));
+    }
+    if answer.status() == 401
+        && answer.field("webhook-relay-error").as_deref() != Some("signature_invalid")
+    {
+        return Some("401 without its code".to_owned());
+    }
+    // What is answered as a handshake is no event.
+    if answer.field("webhook-relay-event-id").is_none() && answer.status() != 401
+        || answer.text().is_empty()
+    {
+        return None;
+    }
+    let mut found = Vec::new();
+    until("the event is on record", async || {
+        found = events(relay, &name).await;
+        found.len() == 1
+    })
+    .await;
+    let (state, said) = (found[0]["state"].as_str(), found[0]["verification"].as_str());
+    let fits = match vector.record["expect"].as_str() {
+        Some("valid") => {
+            state == Some("pending") && matches!(said, Some("verified" | "authenticated"))
+        }
+        _ => state == Some("rejected") && matches!(said, Some("failed" | "unattempted")),
+    };
+    (!fits || found[0]["why"].is_null() == (state == Some("rejected")))
+        .then(|| found[0].to_string())
+}
+
+#[tokio::test]
+async fn every_vector_comes_to_its_verdict_through_a_running_relay() {
+    let Some(wall) = Wall::hung("every vector through a relay") else { return };
+    let mut by_time: BTreeMap<u64, Vec<Recorded>> = BTreeMap::new();
+    let all = vector::all();
+    let web = Web::of(all.iter().flat_map(Recorded::on_the_web).collect()).await;
+    for vector in all {
+        by_time.entry(vector.now_s).or_default().push(vector);
+    }
+    let settings = web.settings();
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    let mut relay = Relay::program(&settings).await;
+    wall.over(&mut relay).await;
+    let (mut count, mut faults) = (0, Vec::new());
+    for (now_s, vectors) in by_time {
+        wall.stop_at(now_s);
+        for vector in vectors {
+            count += 1;
+            if let Some(why) = wrong(&relay, count, &vector).await {
+                faults.push(format!("{} ({}): {why}", vector.name, vector.provider));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{} of {count}:\n{}", faults.len(), faults.join("\n"));
+    assert!(count > 200, "only {count} vectors");
+}
