@@ -33,3 +33,23 @@ fn since_start() -> u64 {
     let since = u64::try_from(START.1.elapsed().as_millis()).unwrap_or(u64::MAX);
     START.0.saturating_add(since)
 }
+
+/// A time in seconds of the Unix epoch as people write it in UTC: `2026-11-24T10:00:00`.
+#[must_use]
+pub fn civil(unix_s: u64) -> String {
+    let (year, month, day) = date((unix_s / 86_400) as i64);
+    let (hour, minute, second) = (unix_s / 3600 % 24, unix_s / 60 % 60, unix_s % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+}
+
+/// The civil date of a day since 1970-01-01.
+fn date(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use relay_protocol::id::EventId;
 use relay_protocol::webhook::Fields;
+use relay_trust::{Reason, State};
 
 use crate::budget::Held;
 use crate::endpoint::EndpointId;
@@ -25,6 +26,29 @@ pub struct Head {
     pub fields: Fields,
     /// How it came.
     pub origin: Origin,
+    /// What was found of who sent it, where the endpoint verifies.
+    pub checked: Option<Box<Checked>>,
+}
+
+impl Head {
+    /// What the provider calls its kind; empty when that is not known.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        self.checked.as_ref().and_then(|checked| checked.event_type.as_deref()).unwrap_or_default()
+    }
+}
+
+/// What the relay found when an event came, by its endpoint's provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The provider's name.
+    pub provider: Box<str>,
+    /// What is known of who sent it.
+    pub state: State,
+    /// Why it is no better.
+    pub reason: Option<Reason>,
+    /// What the provider calls its kind.
+    pub event_type: Option<Box<str>>,
 }
 
 /// How an event came to the relay.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use relay_client::socket::Trust;
 use relay_protocol::line::Setup;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -26,6 +27,7 @@ use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::records::Keep;
 use crate::tls::Tls;
+use crate::trust::{Fetcher, Gate};
 use crate::vault::{Vault, VaultError};
 use crate::workers::{Workers, listen};
 
@@ -71,9 +73,13 @@ impl Server {
         let base = config.public_url.clone().unwrap_or_else(|| own_url(address, tls.is_some()));
         let urls = Arc::new(PublicUrls::new(base, config.hooks_domain.clone()));
         let router = Arc::new(Router::default());
-        let rooms = (Arc::clone(&store), Arc::clone(&router), Arc::clone(&directory));
-        let queued = config.in_flight / QUEUED_SHARE;
-        let dispatcher = Arc::new(Dispatcher::new(rooms.0, rooms.1, rooms.2, queued));
+        let dispatcher = Arc::new(Dispatcher::new(
+            Arc::clone(&store),
+            Arc::clone(&router),
+            Arc::clone(&directory),
+            Arc::clone(&vault),
+            config.in_flight / QUEUED_SHARE,
+        ));
         let budget = Budget::new(config.in_flight);
         let sessions = Arc::new(Sessions {
             access: Arc::clone(&access),
@@ -93,6 +99,7 @@ impl Server {
             budget: budget.clone(),
             bounds: HeadBounds { fields_max: config.headers_max, uri_max: config.uri_max },
             trusted: TrustedProxies(config.trusted_proxies.clone()),
+            gate: gate(&config, &vault, &urls, &budget)?,
         };
         let api = Arc::new(Api {
             store: Arc::clone(&store),
@@ -241,6 +248,22 @@ impl Server {
             tracing::error!(%error, "the store could not be written to the end");
         }
     }
+}
+
+/// Who looks at the events of endpoints that verify.
+fn gate(
+    config: &Config,
+    vault: &Arc<Vault>,
+    urls: &Arc<PublicUrls>,
+    budget: &Budget,
+) -> anyhow::Result<Gate> {
+    let roots = Trust::load(config.fetch_ca_file.as_deref()).context("fetch_ca_file")?;
+    Ok(Gate {
+        vault: Arc::clone(vault),
+        urls: Arc::clone(urls),
+        fetcher: Fetcher::new(roots, config.fetch_from.clone()),
+        budget: budget.clone(),
+    })
 }
 
 /// The door, closed.

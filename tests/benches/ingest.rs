@@ -159,6 +159,7 @@ fn acceptance(endpoint: EndpointId, body: &Bytes) -> Acceptance {
         path: Bytes::new(),
         fields,
         origin: Origin { remote: [127, 0, 0, 1].into(), https: false, version: "1.1" },
+        checked: None,
     };
     let event = Event {
         head: Arc::new(head),

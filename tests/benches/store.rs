@@ -68,6 +68,7 @@ async fn main() {
             path: Bytes::from_static(b"/path"),
             fields: fields.clone(),
             origin: Origin { remote: [127, 0, 0, 1].into(), https: false, version: "1.1" },
+            checked: None,
         };
         let event = Event {
             head: Arc::new(head),

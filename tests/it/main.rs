@@ -24,6 +24,7 @@ mod streaming;
 mod tidy;
 mod tls;
 mod tokens;
+mod trust;
 mod upkeep;
 mod verify;
 mod verify_at_agent;

@@ -172,7 +172,8 @@ fn http_ends_at_the_doors() {
         "relay-server/src/access.rs",  // the bearer token
         "relay-server/src/problem.rs", // errors become answers
         "relay-server/src/config/urls.rs",
-        "relay-server/src/demo/", // a provider and a receiver of its own
+        "relay-server/src/trust/fetch.rs", // what providers keep on the web
+        "relay-server/src/demo/",          // a provider and a receiver of its own
         "relay-client/src/target/",
         "relay-client/src/agent/exchange.rs", // a target's answer becomes frames
         "relay-client/src/api.rs",

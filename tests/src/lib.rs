@@ -12,6 +12,8 @@
 //! - [`load`], [`fast_target`], [`cost`]: what the benchmarks are told with
 //! - [`ledger`]: what the store of a relay has written down
 //! - [`shelf`]: a store by itself
+//! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
+//! - [`shelf`]: a store by itself · [`vector`]: requests of providers that are on record · [`wall`]: a clock that can be set
 //! - [`chaos`]: everything broken on purpose, and ledgers that tell whether anything was lost
 //! - [`journey`]: all of it put together · [`process`], [`folder`], [`wait`]: what the words are made of
 //!
@@ -40,5 +42,7 @@ pub mod shelf;
 pub mod tamper;
 pub mod target;
 pub mod tls;
+pub mod vector;
 pub mod wait;
+pub mod wall;
 pub mod wire;

@@ -138,6 +138,13 @@ impl Written {
         with
     }
 
+    /// With a body whose length its fields tell already.
+    #[must_use]
+    pub fn with_bytes(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.1 = body.as_ref().to_vec();
+        self
+    }
+
     /// With a body in chunks, and these trailers.
     #[must_use]
     pub fn chunks(self, chunks: &[&[u8]], trailers: &[(&str, &str)]) -> Self {

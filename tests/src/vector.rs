@@ -84,6 +84,7 @@ impl Recorded {
         let secrets = secrets.into_iter().chain([request["secret"].clone()]);
         let mut secrets: Vec<String> =
             secrets.filter_map(|secret| secret.as_str().map(str::to_owned)).collect();
+        secrets.retain(|secret| !secret.is_empty());
         secrets.dedup();
         let params = request["params"].as_object().into_iter().flatten();
         let headers = request["headers"].as_array().into_iter().flatten();

@@ -98,7 +98,8 @@ impl Order<'_> {
         what: String,
     ) -> Result<u32, Refused> {
         let groups = Some(self.endpoint.settings.groups.as_slice().into());
-        let which = Replayable { group, groups, not_open: false, never_succeeded: false };
+        let (not_open, never_succeeded, rejected) = (false, false, true);
+        let which = Replayable { group, groups, not_open, never_succeeded, rejected };
         let room = Room::of(&self.endpoint.settings);
         let could = self.api.store.count_replayable(self.endpoint.id, vec![event], which.clone());
         refuse_nothing(could.await?)?;

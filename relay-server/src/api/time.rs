@@ -1,14 +1,12 @@
 //! Times as the API writes and reads them: RFC 3339 in UTC, to the millisecond.
 
+use crate::clock::civil;
 use crate::endpoint::units::duration;
 
 /// A time in milliseconds of the Unix epoch.
 #[must_use]
 pub(super) fn show(unix_ms: u64) -> String {
-    let (days, ms) = ((unix_ms / 86_400_000) as i64, unix_ms % 86_400_000);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1000)
+    format!("{}.{:03}Z", civil(unix_ms / 1000), unix_ms % 1000)
 }
 
 /// A point in time: RFC 3339, milliseconds of the Unix epoch, or how long ago (`2h`).
@@ -80,18 +78,6 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     let from_march = (month + 9) % 12;
     let of_year = (153 * from_march + 2) / 5 + day - 1;
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
-/// The civil date of a day since 1970-01-01.
-fn date(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

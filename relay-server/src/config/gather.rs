@@ -38,6 +38,16 @@ pub const SETTINGS: &[Setting] = &[
         help: "File with further providers, in the form of those that the relay knows",
     },
     Setting {
+        name: "fetch_from",
+        default: "",
+        help: "HOST:PORT of a gateway that is asked for the certificates of providers, if they cannot be reached",
+    },
+    Setting {
+        name: "fetch_ca_file",
+        default: "",
+        help: "File with further root certificates to trust when those are fetched (PEM)",
+    },
+    Setting {
         name: "public_url",
         default: "",
         help: "How the outside reaches the relay, if not at the listen address",

@@ -31,6 +31,10 @@ pub struct Config {
     pub secrets_key: KeySource,
     /// The providers whose events can be verified.
     pub profiles: Arc<Profiles>,
+    /// Host and port that are asked for what providers keep on the web, if not those of its URL.
+    pub fetch_from: Option<(String, u16)>,
+    /// Further root certificates to trust there.
+    pub fetch_ca_file: Option<PathBuf>,
     /// How the outside reaches the relay, if not at `listen`.
     pub public_url: Option<String>,
     /// The domain whose subdomains are keys.
@@ -71,6 +75,8 @@ impl Config {
             listen: given.take("listen", address),
             secrets_key: given.take_secrets_key(),
             profiles: given.take("profiles_file", profiles),
+            fetch_from: given.take_optional("fetch_from", host_and_port),
+            fetch_ca_file: given.take_optional("fetch_ca_file", |path| Ok(PathBuf::from(path))),
             public_url: given.take_optional("public_url", urls::base),
             hooks_domain: given.take_optional("hooks_domain", domain),
             http_listen: given.take_optional("http_listen", address),
@@ -118,6 +124,13 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!("{text:?} is no address with a port, such as 0.0.0.0:8080 or [::]:8080")
     })
+}
+
+fn host_and_port(text: &str) -> Result<(String, u16), String> {
+    let bad = || format!("{text:?} is no host with a port, such as gateway.example.com:443");
+    let (host, port) =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).ok_or_else(bad)?;
+    Ok((host.to_owned(), port.parse().map_err(|_| bad())?))
 }
 
 fn domain(text: &str) -> Result<String, String> {

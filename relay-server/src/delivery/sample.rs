@@ -15,5 +15,6 @@ pub(super) fn head(path: &str, fields: &[(&str, &str)]) -> Head {
         path: Bytes::copy_from_slice(path.as_bytes()),
         fields: fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect(),
         origin: Origin { remote: [127, 0, 0, 1].into(), https: true, version: "1.1" },
+        checked: None,
     }
 }

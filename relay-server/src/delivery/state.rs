@@ -42,6 +42,8 @@ states! {
     Expired = "expired",
     /// The group's filter did not take it.
     Filtered = "filtered",
+    /// It is not known who has sent it, and the provider was told so.
+    Rejected = "rejected",
     /// A newer event of its key took its place.
     Collapsed = "collapsed",
     /// A repeat: the provider was given the first one's answer.

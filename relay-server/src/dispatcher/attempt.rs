@@ -62,6 +62,8 @@ pub(super) struct Order {
     pub(super) replay: u32,
     /// An earlier attempt may have been answered unheard.
     pub(super) resent: bool,
+    /// Whether it is signed anew.
+    pub(super) resigns: bool,
     /// Whether it comes from the queue, which not every agent wants.
     pub(super) queued: bool,
     /// Until when the answer's head must be there.
@@ -73,7 +75,8 @@ pub(super) struct Order {
 /// An attempt under way. Dropped, it resets its stream, and with it the request to the target.
 pub(super) struct Attempt {
     order: Order,
-    fields: Fields,
+    /// What goes to the target; none yet for what is signed anew.
+    fields: Option<Fields>,
     /// Who has refused it.
     tried: Vec<Arc<Session>>,
     /// What is told if nobody else takes it.
@@ -93,8 +96,19 @@ impl Dispatcher {
 
     /// An attempt that can be waited for in turns.
     pub(super) fn begin(&self, order: Order) -> Attempt {
-        let fields = outbound::fields(&order.head, &self.pseudonym, order.replay);
+        let bare = || outbound::fields(&order.head, &self.pseudonym, order.replay, None);
+        let fields = (!order.resigns).then(bare);
         Attempt { order, fields, tried: Vec::new(), refusal: None, open: None }
+    }
+
+    /// What goes to the target with an event that is signed anew.
+    async fn signed(&self, order: &Order) -> Result<Fields, NoAnswer> {
+        let signed = self.sign(order.head.endpoint, order.head.id, &order.payload).await;
+        let signed = signed.map_err(|error| {
+            tracing::error!(event = %order.head.id, %error, "an event is not signed, and does not go out");
+            NoAnswer { dispatched: Dispatched::No, ..NoAnswer::new(Code::Internal, "it cannot be signed") }
+        })?;
+        Ok(outbound::fields(&order.head, &self.pseudonym, order.replay, Some(&signed)))
     }
 }
 
@@ -110,6 +124,12 @@ impl Attempt {
         dispatcher: &Dispatcher,
         then: Instant,
     ) -> Option<Result<Answered, NoAnswer>> {
+        if self.fields.is_none() {
+            match Box::pin(dispatcher.signed(&self.order)).await {
+                Ok(fields) => self.fields = Some(fields),
+                Err(none) => return Some(Err(none)),
+            }
+        }
         loop {
             if self.open.is_none() {
                 match self.dispatch(dispatcher) {
@@ -209,7 +229,7 @@ impl Attempt {
             deadline_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1),
             method: order.head.method.clone(),
             path: order.head.path.clone(),
-            fields: self.fields.clone(),
+            fields: self.fields.clone().unwrap_or_default(),
             // Trailers need the chunked coding (RFC 9112 §7.1.2), so no length is told.
             length,
         };

@@ -39,6 +39,8 @@ pub struct Taken {
     pub status: u16,
     /// The body; without one, the event's id as JSON.
     pub body: Option<Arc<str>>,
+    /// The body's media type, if it is not plain text.
+    pub kind: Option<Arc<str>>,
 }
 
 impl Reply {
@@ -48,7 +50,8 @@ impl Reply {
 
     pub(super) fn taken_as(arrived: &Arrived, id: EventId) -> Self {
         let settings = &arrived.endpoint.settings;
-        Self::Taken(Taken { id, status: settings.ack_status, body: settings.ack_body.clone() })
+        let (status, body) = (settings.ack_status, settings.ack_body.clone());
+        Self::Taken(Taken { id, status, body, kind: settings.ack_type.clone() })
     }
 }
 

@@ -177,7 +177,7 @@ impl Drop for Waiting<'_> {
 }
 
 /// The event, its body durable if it is in a file.
-async fn whole(arrived: &Arrived) -> Result<Event, StoreError> {
+pub(super) async fn whole(arrived: &Arrived) -> Result<Event, StoreError> {
     let head = Arc::clone(&arrived.head);
     let (body, trailers, held) = match arrived.payload.clone() {
         Payload::Whole { bytes, trailers, held } => {

@@ -49,6 +49,7 @@ impl Dispatcher {
             number: 1,
             replay: 0,
             resent: false,
+            resigns: settings.resign,
             queued: false,
             deadline,
             hold_until: arrived.since + settings.hold,

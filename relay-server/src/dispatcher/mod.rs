@@ -13,6 +13,8 @@ mod payload;
 mod plan;
 mod queue;
 mod record;
+mod rejected;
+mod resign;
 mod tap;
 mod underway;
 
@@ -34,6 +36,7 @@ use crate::problem::Code;
 use crate::router::Router;
 use crate::store::spool::Spooled;
 use crate::store::{Store, StoreError};
+use crate::vault::Vault;
 use plan::Plan;
 use queue::Queues;
 use record::Record;
@@ -50,6 +53,7 @@ pub struct Dispatcher {
     store: Arc<Store>,
     router: Arc<Router>,
     directory: Arc<Directory>,
+    vault: Arc<Vault>,
     /// The relay's name in `Via`.
     pseudonym: String,
     /// What goes on behind the callers' backs.
@@ -102,13 +106,14 @@ impl Arrived {
 }
 
 impl Dispatcher {
-    /// A dispatcher over this store and this router, for these endpoints; what it takes from queues takes at most so many
-    /// bytes of memory.
+    /// A dispatcher over this store and this router, for these endpoints with these secrets; what it takes from queues takes
+    /// at most so many bytes of memory.
     #[must_use]
     pub fn new(
         store: Arc<Store>,
         router: Arc<Router>,
         directory: Arc<Directory>,
+        vault: Arc<Vault>,
         memory: usize,
     ) -> Self {
         let pseudonym = format!("webhook-relay-{}", store.instance());
@@ -116,6 +121,7 @@ impl Dispatcher {
             store,
             router,
             directory,
+            vault,
             pseudonym,
             tasks: TaskTracker::new(),
             queues: Queues::new(memory),
@@ -136,7 +142,10 @@ impl Dispatcher {
     pub fn wants_whole(&self, endpoint: &Endpoint) -> bool {
         let settings = &endpoint.settings;
         let filters = settings.filters.values().chain(&settings.filter);
-        settings.keeps_first() || filters.into_iter().any(crate::delivery::Filter::reads_body)
+        let trusts = settings.verify.is_some() || settings.resign;
+        trusts
+            || settings.keeps_first()
+            || filters.into_iter().any(crate::delivery::Filter::reads_body)
     }
 
     /// Takes an event, and says what its provider is to be told.

@@ -1,16 +1,25 @@
-//! The header fields that the relay adds for the target: who really sent the request, and through whom it came.
+//! The header fields that the relay adds for the target: who really sent the request, what was found of that, through whom
+//! it came, and the endpoint's own signature.
 
 use std::net::IpAddr;
 
 use relay_protocol::webhook::{Fields, FieldsBuilder};
 
-use crate::event::Head;
+use super::resign::{FIELDS, Signed};
+use crate::clock::civil;
+use crate::event::{Checked, Head};
+
+/// What stands before the name of a provider's field whose name is taken by the endpoint's own signature.
+const ORIGINAL: &[u8] = b"webhook-relay-original-";
 
 /// The fields of an event as they go to the target: those that came, then `X-Forwarded-*`, `Forwarded` (RFC 7239) and
-/// `Via` (RFC 9110 §7.6.3), and the mark of a replay.
-pub(super) fn fields(head: &Head, pseudonym: &str, replay: u32) -> Fields {
+/// `Via` (RFC 9110 §7.6.3), the mark of a replay, what was found of who sent it, and the signature.
+pub(super) fn fields(head: &Head, pseudonym: &str, replay: u32, signed: Option<&Signed>) -> Fields {
     let mut fields = Fields::with_capacity(head.fields.encoded().len() + 384);
-    fields.extend(&head.fields);
+    match signed {
+        None => fields.extend(&head.fields),
+        Some(signed) => sign(&mut fields, &head.fields, signed),
+    }
     let remote = head.origin.remote.to_string();
     let proto: &[u8] = if head.origin.https { b"https" } else { b"http" };
     fields.push(b"x-forwarded-for", remote.as_bytes());
@@ -28,7 +37,32 @@ pub(super) fn fields(head: &Head, pseudonym: &str, replay: u32) -> Fields {
     if replay > 0 {
         fields.push(b"webhook-relay-replay", replay.to_string().as_bytes());
     }
+    if let Some(checked) = &head.checked {
+        fields.push(b"webhook-relay-verification", verification(head, checked).as_bytes());
+    }
     fields.finish()
+}
+
+/// The fields that came, those of the signature moved aside, and the signature.
+fn sign(fields: &mut FieldsBuilder, came: &Fields, Signed(values): &Signed) {
+    for (name, value) in came.iter() {
+        if FIELDS.contains(&name) {
+            fields.push(&[ORIGINAL, name].concat(), value);
+        } else {
+            fields.push(name, value);
+        }
+    }
+    for (name, value) in FIELDS.iter().zip(values) {
+        fields.push(name, value.as_bytes());
+    }
+}
+
+/// What was found when the event came: its state, by which provider's scheme, when, and why it is no better.
+pub(super) fn verification(head: &Head, checked: &Checked) -> String {
+    let Checked { provider, state, reason, .. } = checked;
+    let at = civil(head.id.unix_ms() / 1000);
+    let reason = reason.map(|reason| format!("; reason={reason}")).unwrap_or_default();
+    format!("state={state}; provider={provider}; at={at}Z{reason}")
 }
 
 fn forwarded(
@@ -76,9 +110,10 @@ mod tests {
             path: Bytes::new(),
             fields: [(&b"host"[..], &b"relay.example:8443"[..])].into_iter().collect(),
             origin: Origin { remote: remote.parse().unwrap(), https, version: "1.1" },
+            checked: None,
         };
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        fields(&head, "webhook-relay-1", 0).iter().map(|(n, v)| (text(n), text(v))).collect()
+        fields(&head, "webhook-relay-1", 0, None).iter().map(|(n, v)| (text(n), text(v))).collect()
     }
 
     #[test]

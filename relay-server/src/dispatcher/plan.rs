@@ -63,7 +63,7 @@ impl Plan {
         };
         let dedup_key = key(settings.dedup.as_ref(), "dedup");
         let collapse_key = key(settings.collapse.as_ref(), "collapse");
-        let view = View { head, event_type: "", size, content };
+        let view = View { head, event_type: head.event_type(), size, content };
         let planned = |group: &Name| {
             let filtered = filtered(settings, group, &view);
             Planned { group: group.clone(), filtered, order_key, collapse_key }

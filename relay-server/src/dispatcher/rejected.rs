@@ -27,13 +27,9 @@ impl Dispatcher {
         let settings = &arrived.endpoint.settings;
         let reason = arrived.head.checked.as_ref().and_then(|checked| checked.reason);
         let why = reason.map_or("signature_invalid", Reason::as_str);
-        let (order_key, collapse_key) = (None, None);
-        let main = NewDelivery {
-            group: Name::main(),
-            start: Start::Rejected(why),
-            order_key,
-            collapse_key,
-        };
+        let (order_key, collapse) = (None, None);
+        let main =
+            NewDelivery { group: Name::main(), start: Start::Rejected(why), order_key, collapse };
         self.store.note(Acceptance {
             event: Arc::new(whole(arrived).await?),
             deliveries: vec![main],

@@ -32,6 +32,7 @@ fn copy(arrived: &Arrived, group: Name) -> Order {
         number: 1,
         replay: 0,
         resent: false,
+        resigns: arrived.endpoint.settings.resign,
         queued: false,
         deadline: Instant::now() + arrived.endpoint.settings.attempt_timeout,
         hold_until: Instant::now(),

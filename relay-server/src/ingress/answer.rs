@@ -13,33 +13,65 @@ use relay_protocol::webhook::Answer;
 
 use crate::dispatcher::{AnswerPiece, Caller, Reply, Taken};
 use crate::http::{Asking, Peer, ResponseBody};
-use crate::problem::{Code, Problem, request_id};
+use crate::problem::{Code, ERROR_HEADER, Problem, request_id};
 
 /// Names the event in the relay's own answers.
 const EVENT_ID: HeaderName = HeaderName::from_static("webhook-relay-event-id");
 
 /// What an agent has found of who sent the request: for the relay, not for the provider.
 const VERIFICATION: HeaderName = HeaderName::from_static(relay_client::verify::VERIFICATION);
+/// What a provider is told.
+#[derive(Debug)]
+pub enum Said {
+    /// What came of its event.
+    Reply(Reply),
+    /// What it wants to hear before it sends events.
+    Handshake(Box<relay_trust::Answer>),
+}
 
 /// The answer for a provider.
-pub(super) fn respond(reply: Reply, peer: &Peer) -> Response<ResponseBody> {
-    match reply {
-        Reply::Answer(caller) => pass_on(*caller, peer),
-        Reply::Taken(taken) => taken_in(&taken),
-        Reply::Repeated { first, answer, body } => repeated(first, &answer, body),
+pub(super) fn respond(said: Said, peer: &Peer) -> Response<ResponseBody> {
+    match said {
+        Said::Reply(Reply::Answer(caller)) => pass_on(*caller, peer),
+        Said::Reply(Reply::Taken(taken)) => taken_in(&taken),
+        Said::Reply(Reply::Repeated { first, answer, body }) => repeated(first, &answer, body),
+        Said::Handshake(answer) => handshake(*answer),
     }
+}
+
+/// The answer to a handshake: these bytes and no others, for some providers compare them.
+fn handshake(answer: relay_trust::Answer) -> Response<ResponseBody> {
+    let unproved = answer.finding.is_some_and(|finding| !finding.is_good());
+    let mut response = Response::new(ResponseBody::whole(answer.body.into()));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    for (name, value) in answer.headers {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::try_from(name), HeaderValue::from_maybe_shared(Bytes::from(value)))
+        {
+            response.headers_mut().append(name, value);
+        }
+    }
+    if unproved {
+        let code = HeaderValue::from_static(Code::SignatureInvalid.as_str());
+        response.headers_mut().insert(ERROR_HEADER, code);
+    }
+    response
 }
 
 /// The relay's own word.
 fn taken_in(taken: &Taken) -> Response<ResponseBody> {
     let id = taken.id.to_string();
-    let (body, kind) = match &taken.body {
-        Some(text) => (text.as_bytes().to_vec(), "text/plain; charset=utf-8"),
-        None => (serde_json::json!({ "id": id }).to_string().into_bytes(), "application/json"),
+    let (body, kind) = match (&taken.body, taken.kind.as_deref()) {
+        (Some(text), kind) => {
+            (text.as_bytes().to_vec(), kind.unwrap_or("text/plain; charset=utf-8"))
+        }
+        (None, _) => (serde_json::json!({ "id": id }).to_string().into_bytes(), "application/json"),
     };
     let mut response = Response::new(ResponseBody::whole(body.into()));
     *response.status_mut() = StatusCode::from_u16(taken.status).unwrap_or(StatusCode::ACCEPTED);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Ok(kind) = HeaderValue::try_from(kind) {
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+    }
     name(&mut response, &id);
     response
 }

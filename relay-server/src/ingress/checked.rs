@@ -26,7 +26,7 @@ type WholeBody = (Body, Fields, Option<Held>);
 pub(super) struct Unproved {
     pub(super) head: Head,
     /// All that came, also what goes no further.
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Fields,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) whole: WholeBody,
     pub(super) since: Instant,
@@ -76,6 +76,11 @@ impl Ingress {
             }
         }
     }
+}
+
+/// All header fields as they came.
+pub(super) fn all_fields(headers: &HeaderMap) -> Fields {
+    headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect()
 }
 
 /// What an attempt sends of a body that has come to its end.

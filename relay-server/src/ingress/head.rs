@@ -104,6 +104,7 @@ pub(super) fn read(
         path,
         fields: fields(parts),
         origin: trusted.origin(&parts.headers, peer, version),
+        checked: None,
     })
 }
 

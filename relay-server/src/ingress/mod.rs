@@ -3,6 +3,7 @@
 //! It never meets a socket of an agent; what it learns of them comes as an outcome from the dispatcher.
 
 mod answer;
+mod checked;
 mod head;
 pub mod intake;
 
@@ -17,13 +18,14 @@ use tokio::time::Instant;
 use crate::budget::Budget;
 use crate::dispatcher::{Arrived, Dispatcher, NoAnswer, Payload, Reply};
 use crate::endpoint::{Directory, Endpoint};
-use crate::event::{Body, Head};
+use crate::event::Head;
 use crate::http::{Peer, ResponseBody};
 use crate::problem::{Code, Problem, request_id};
 use crate::store::Store;
+use crate::trust::Gate;
 use intake::{Bounds, FirstLook, Intake, Whole};
 
-pub use answer::AnswerBody;
+pub use answer::{AnswerBody, Said};
 pub use head::{HeadBounds, TrustedProxies};
 
 /// The public door.
@@ -41,6 +43,8 @@ pub struct Ingress {
     pub bounds: HeadBounds,
     /// Whose word about the caller is believed.
     pub trusted: TrustedProxies,
+    /// Who looks at what comes for endpoints that verify.
+    pub gate: Gate,
 }
 
 impl Ingress {
@@ -54,7 +58,7 @@ impl Ingress {
         endpoint: Option<Arc<Endpoint>>,
         path: Bytes,
         peer: &Peer,
-    ) -> Result<Reply, (Problem, String)> {
+    ) -> Result<Said, (Problem, String)> {
         let since = Instant::now();
         let unnamed = |problem| (problem, request_id());
         let endpoint = endpoint.ok_or_else(|| {
@@ -62,31 +66,44 @@ impl Ingress {
                 Problem::new(Code::UnknownEndpoint, "there is no endpoint with this key").closing(),
             )
         })?;
-        let (head, body) = {
+        let (head, headers, body) = {
             let (parts, body) = request.into_parts();
-            (Arc::new(self.head(&endpoint, &parts, path, peer).map_err(unnamed)?), body)
+            let head = self.head(&endpoint, &parts, path, peer).map_err(unnamed)?;
+            let verifies = endpoint.settings.verify.is_some();
+            (head, verifies.then(|| checked::all_fields(&parts.headers)), body)
         };
-        let named = |problem: Problem| (problem, head.id.to_string());
+        let id = head.id;
+        let named = |problem: Problem| (problem, id.to_string());
         let bounds = Bounds { max: endpoint.settings.max_body, budget: self.budget.clone() };
         intake::refuse_declared(&body, bounds.max).map_err(named)?;
         let length = http_body::Body::size_hint(&body).exact();
+        let first = intake::first_look(body, &bounds).await.map_err(named)?;
+        if let Some(headers) = headers {
+            let proved = async {
+                let whole = self.whole(id, first, bounds, peer).await?;
+                self.proved(checked::Unproved { head, headers, endpoint, whole, since }).await
+            };
+            return Box::pin(proved).await.map_err(named);
+        }
+        let head = Arc::new(head);
         let arrived = |payload| {
             let (head, endpoint) = (Arc::clone(&head), Arc::clone(&endpoint));
             Arrived { head, endpoint, payload, since }
         };
-        let (begun, rest) = match intake::first_look(body, &bounds).await.map_err(named)? {
+        let (begun, rest) = match first {
             FirstLook::Whole(Whole { bytes, trailers, held }) => {
                 peer.has_all();
                 let payload = Payload::Whole { bytes, trailers, held: held.map(Arc::new) };
                 let taken = self.dispatcher.take(arrived(payload)).await;
-                return taken.map_err(no_answer).map_err(named);
+                return taken.map(Said::Reply).map_err(no_answer).map_err(named);
             }
             FirstLook::More { begun, rest } => (begun, rest),
         };
         let intake = Intake::new(head.id, Arc::clone(self.store.spool()), bounds);
         let arrived = arrived(Payload::Growing(Arc::clone(&intake), length));
         let growing = Growing { intake, begun, rest, peer: peer.clone() };
-        Box::pin(self.growing(arrived, growing)).await.map_err(named)
+        let taken = Box::pin(self.growing(arrived, growing)).await;
+        taken.map(Said::Reply).map_err(named)
     }
 
     /// A request whose body comes: passed on while it comes, unless its endpoint wants it whole first.
@@ -95,12 +112,8 @@ impl Ingress {
         if self.dispatcher.wants_whole(&arrived.endpoint) {
             intake.pull(begun, rest).await?;
             peer.has_all();
-            let (body, trailers, held) = intake.finished().await.expect("it was pulled to its end");
-            arrived.payload = match body {
-                Body::Spooled(file) => Payload::Stored(file, trailers),
-                Body::Memory(bytes) => Payload::Whole { bytes, trailers, held: held.map(Arc::new) },
-                Body::Absent(_) => arrived.payload,
-            };
+            let whole = intake.finished().await.expect("it was pulled to its end");
+            arrived.payload = checked::payload(whole);
             return self.dispatcher.take(arrived).await.map_err(no_answer);
         }
         let (failed, failure) = oneshot::channel();
@@ -133,9 +146,9 @@ impl Ingress {
 
 /// The answer to a request that was taken, or not.
 #[must_use]
-pub fn answer(taken: Result<Reply, (Problem, String)>, peer: &Peer) -> Response<ResponseBody> {
+pub fn answer(taken: Result<Said, (Problem, String)>, peer: &Peer) -> Response<ResponseBody> {
     match taken {
-        Ok(reply) => answer::respond(reply, peer),
+        Ok(said) => answer::respond(said, peer),
         Err((problem, id)) => {
             let code = problem.code.as_str();
             tracing::debug!(code, detail = problem.detail, id, "a request was refused");

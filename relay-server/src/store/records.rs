@@ -1,5 +1,6 @@
 //! What goes into the store and comes out of it: plain data, the same for every engine.
 
+mod bounds;
 mod lease;
 mod replay;
 mod secret;
@@ -16,6 +17,7 @@ use crate::delivery::KeyHash;
 use crate::endpoint::{EndpointId, Key, Settings};
 use crate::event::Event;
 
+pub use bounds::{Keep, Room};
 pub use lease::{Due, Gather, Leased, Want};
 pub use replay::{ReplayOf, ReplayOrder, ReplayStep, Replayable, Replayed};
 pub use secret::{NewSecret, Purpose, SealedSecret, SecretChange};
@@ -164,43 +166,6 @@ pub struct Acceptance {
     pub replay_of: Option<ReplayOf>,
 }
 
-/// How much may wait for an endpoint, over all its groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// In deliveries.
-    pub events: u64,
-    /// In body bytes.
-    pub bytes: u64,
-}
-
-impl Room {
-    /// What these settings say.
-    #[must_use]
-    pub fn of(settings: &Settings) -> Self {
-        Self { events: settings.queue_max_events, bytes: settings.queue_max_bytes }
-    }
-}
-
-/// What an endpoint keeps of what is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keep {
-    /// How long, in milliseconds.
-    pub age_ms: u64,
-    /// How many events.
-    pub events: Option<u64>,
-    /// How many bytes of bodies.
-    pub bytes: Option<u64>,
-}
-
-impl Keep {
-    /// What these settings say.
-    #[must_use]
-    pub fn of(settings: &Settings) -> Self {
-        let age_ms = u64::try_from(settings.keep_for.as_millis()).unwrap_or(u64::MAX);
-        Self { age_ms, events: settings.keep_events, bytes: settings.keep_bytes }
-    }
-}
-
 /// By what an event is known to be a repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dedup {
@@ -249,6 +214,8 @@ pub enum Start {
     },
     /// Not for this group, for this reason.
     Filtered(String),
+    /// Not for anybody, for this reason: it is not known who has sent it.
+    Rejected(&'static str),
 }
 
 /// What became of an acceptance that is durable.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use relay_protocol::webhook::Fields;
 use relay_trust::profile::Fallback;
 use relay_trust::{Certificates, Finding, Keys, NeedsCertificate, Reason, Request, Secret, State};
 use tokio::task::spawn_blocking;
@@ -28,7 +28,7 @@ pub(super) struct Case {
     endpoint: Arc<Endpoint>,
     method: Bytes,
     url: Vec<u8>,
-    headers: HeaderMap,
+    headers: Fields,
     body: Body,
     /// The newest first.
     secrets: Vec<Secret>,
@@ -42,7 +42,7 @@ impl Case {
     pub(super) fn of(
         endpoint: &Arc<Endpoint>,
         head: &Head,
-        headers: HeaderMap,
+        headers: Fields,
         body: &Body,
         vault: &Vault,
         urls: &PublicUrls,
@@ -107,8 +107,7 @@ impl Case {
     }
 
     fn look(&self, body: &[u8], certificates: &Certificates) -> Looked {
-        let headers: Vec<(&[u8], &[u8])> =
-            self.headers.iter().map(|(n, v)| (n.as_str().as_bytes(), v.as_bytes())).collect();
+        let headers: Vec<(&[u8], &[u8])> = self.headers.iter().collect();
         let method = std::str::from_utf8(&self.method).unwrap_or_default();
         let request = Request { method, url: &self.url, headers: &headers, body };
         let verify = self.verify();

@@ -8,7 +8,7 @@ mod fetch;
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use relay_protocol::webhook::Fields;
 use relay_trust::{Answer, Certificates, Keep, Reason};
 
 use crate::budget::Budget;
@@ -68,7 +68,7 @@ impl Gate {
         &self,
         endpoint: &Arc<Endpoint>,
         head: &Head,
-        headers: HeaderMap,
+        headers: Fields,
         body: &Body,
     ) -> Result<Verdict, Problem> {
         let held = match body {

@@ -4,11 +4,11 @@
 
 mod key;
 
-use std::fmt;
 use std::sync::Arc;
 
 use dashmap::DashMap;
 use relay_protocol::id::Name;
+use relay_trust::Secret;
 
 use crate::clock::now_ms;
 use crate::endpoint::{Directory, Endpoint, EndpointId};
@@ -49,24 +49,6 @@ pub enum VaultError {
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// A secret, open. It shows itself to nobody who only prints it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<str>);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
-    }
-}
-
-impl Secret {
-    /// The text of it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
 }
 
 /// One secret of an endpoint.
@@ -222,7 +204,7 @@ impl Vault {
             Some(Kept {
                 id: sealed.id,
                 purpose: sealed.purpose,
-                secret: Secret(plain?.into()),
+                secret: Secret::new(plain?),
                 created_ms: sealed.created_ms,
                 until_ms: sealed.until_ms,
                 unseen: sealed.unseen,

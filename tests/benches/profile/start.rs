@@ -58,6 +58,7 @@ fn acceptance(endpoint: EndpointId, start: Start) -> Acceptance {
         path: Bytes::from_static(b"/path"),
         fields: [(&b"content-type"[..], &b"application/json"[..])].into_iter().collect(),
         origin: Origin { remote: [127, 0, 0, 1].into(), https: false, version: "1.1" },
+        checked: None,
     };
     let body = Body::Memory(Bytes::from(vec![b'x'; 1024]));
     let event = Event { head: Arc::new(head), body, trailers: Fields::default(), held: None };

@@ -8,8 +8,13 @@ use relay_server::store::records::{
 };
 use relay_tests::shelf::{ROOMY, Shelf};
 
-const ANY: Replayable =
-    Replayable { group: None, groups: None, not_open: false, never_succeeded: false };
+const ANY: Replayable = Replayable {
+    group: None,
+    groups: None,
+    not_open: false,
+    never_succeeded: false,
+    rejected: false,
+};
 
 async fn begin(shelf: &Shelf) -> u32 {
     let (token, what) = ("tok".to_owned(), "by hand".to_owned());

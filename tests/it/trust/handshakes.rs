@@ -26,7 +26,7 @@ fn wrong(case: &Recorded, answer: &Message) -> Option<String> {
     }
     for pair in wanted["headers"].as_array().into_iter().flatten() {
         let (name, value) = (pair[0].as_str().unwrap_or_default(), pair[1].as_str());
-        let got = answer.field(name);
+        let got = answer.field(&name.to_ascii_lowercase());
         // Without a value: it has to be there.
         let fits = match (value, got.as_deref()) {
             (None, got) => got.is_some(),

@@ -227,7 +227,7 @@ async fn an_endpoint_is_made_for_a_provider_from_the_command_line() {
     assert!(!shown.to_string().contains(SECRET));
     let told = client(&journey.relay, &["endpoints", "create", "x", "--provider", "githib"]).await;
     assert_eq!(told.code, Some(1));
-    assert!(told.stderr.contains("did you mean github?"), "{}", told.stderr);
+    assert!(told.stderr.contains("did you mean github"), "{}", told.stderr);
     let wanted = json!({"name": "y", "settings": {"verify": "github", "verify_param.a": "b"}});
     assert!(matches!(
         journey.relay.api().post("/endpoints", &wanted).await,

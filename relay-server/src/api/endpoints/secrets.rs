@@ -125,7 +125,7 @@ pub(in crate::api) async fn show_once(
     let gone = || Refused::new(Code::NotFound, format!("there is no secret {id}"));
     let kept = secrets.all().find(|kept| kept.id == id).ok_or_else(gone)?;
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, id, "a secret was shown");
-    Ok(axum::Json(Open { secret: kept.secret.reveal().to_owned() }))
+    Ok(axum::Json(Open { secret: kept.secret.expose().to_owned() }))
 }
 
 pub(in crate::api) async fn rotate_signing(

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use relay_protocol::webhook::Fields;
+use relay_trust::Reason;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -24,6 +25,7 @@ pub(in crate::api) struct Row {
     received_at: String,
     event_type: Option<String>,
     verification: Option<String>,
+    verification_reason: Option<String>,
     status: Option<u16>,
     attempts: u32,
     group: String,
@@ -46,6 +48,7 @@ pub(in crate::api) fn row(api: &Api, summary: &Summary) -> Option<Row> {
         received_at: time::show(summary.id.unix_ms()),
         event_type: summary.event_type.clone(),
         verification: summary.verification.clone(),
+        verification_reason: summary.unverified_why.clone(),
         status: summary.status,
         attempts: summary.attempts,
         group: summary.group.to_string(),
@@ -72,7 +75,9 @@ pub(in crate::api) struct Whole {
     body_bytes: u64,
     body_kept: bool,
     event_type: Option<String>,
-    verification: Option<String>,
+    verification: Option<&'static str>,
+    verification_reason: Option<&'static str>,
+    provider: Option<String>,
     note: Option<String>,
     replay_of: Option<String>,
     deliveries: Vec<Value>,
@@ -82,6 +87,7 @@ pub(in crate::api) struct Whole {
 pub(super) fn whole(endpoint: &Endpoint, found: &Found) -> Whole {
     let event = &found.event;
     let (head, body) = (&event.head, &event.body);
+    let checked = head.checked.as_deref();
     Whole {
         id: head.id.to_string(),
         seq: found.seq,
@@ -96,8 +102,10 @@ pub(super) fn whole(endpoint: &Endpoint, found: &Found) -> Whole {
         trailers: fields(&event.trailers),
         body_bytes: body.len(),
         body_kept: body.is_empty() || !matches!(body, Body::Absent(_)),
-        event_type: found.event_type.clone(),
-        verification: found.verification.clone(),
+        event_type: checked.and_then(|checked| checked.event_type.as_deref().map(str::to_owned)),
+        verification: checked.map(|checked| checked.state.as_str()),
+        verification_reason: checked.and_then(|checked| checked.reason).map(Reason::as_str),
+        provider: checked.map(|checked| checked.provider.to_string()),
         note: found.note.clone(),
         replay_of: found.replay_of.map(|id| id.to_string()),
         deliveries: found.deliveries.iter().map(delivery).collect(),

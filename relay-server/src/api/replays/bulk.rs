@@ -13,7 +13,7 @@ use super::{Order, group, step};
 use crate::api::events::Query;
 use crate::api::{Api, Bearer, Json, Refused};
 use crate::clock::steady_ms;
-use crate::delivery::Rate;
+use crate::delivery::{self, Rate};
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::problem::Code;
 use crate::store::records::{EventFilter, Replayable, Replayed, Room, Scope};
@@ -127,7 +127,10 @@ impl Work {
         let rate = rate.map_err(|why| Refused::new(Code::BadRequest, format!("rate: {why}")))?;
         let never_succeeded = wanted.only_never_succeeded;
         let groups = Some(endpoint.settings.groups.as_slice().into());
-        let which = Replayable { group: group.clone(), groups, not_open: true, never_succeeded };
+        // What may be forged goes to nobody unless it is asked for by its name.
+        let rejected = filter.states.contains(&delivery::State::Rejected);
+        let (group_of, not_open) = (group.clone(), true);
+        let which = Replayable { group: group_of, groups, not_open, never_succeeded, rejected };
         let (store, draining) = (Arc::clone(&api.store), api.sessions.draining.clone());
         Ok(Self { store, draining, endpoint, filter, group, which, rate })
     }

@@ -62,7 +62,8 @@ impl Edits {
             None => old.path.clone(),
         };
         let (fields, origin) = (self.fields(&old.fields)?, old.origin.clone());
-        Ok(Head { id, endpoint: old.endpoint, method, path, fields, origin })
+        // Nobody has signed it as it is now.
+        Ok(Head { id, endpoint: old.endpoint, method, path, fields, origin, checked: None })
     }
 
     fn fields(&self, old: &Fields) -> Result<Fields, String> {

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::super::attempt::Order;
+use super::super::outbound::verification;
 use super::super::outcome::{Conclusion, Trial, after, hear_out};
 use super::super::{Dispatcher, Payload};
 use super::memory::Share;
@@ -51,6 +52,9 @@ struct Item {
     /// Names and values in their order; a value that is no UTF-8 is given in base64 as `{"base64": ...}`.
     headers: Vec<(String, Value)>,
     body_base64: String,
+    /// As the header field `Webhook-Relay-Verification` of an event that goes alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -94,6 +98,7 @@ impl Dispatcher {
             number: first.attempts + 1,
             replay: 0,
             resent: false,
+            resigns: endpoint.settings.resign,
             queued: true,
             deadline,
             hold_until: Instant::now(),
@@ -160,6 +165,7 @@ fn head(first: &Leased, count: usize) -> Head {
         path: Bytes::new(),
         fields: fields.finish(),
         origin: like.origin.clone(),
+        checked: None,
     }
 }
 
@@ -184,6 +190,7 @@ async fn item(leased: &Leased) -> Option<Item> {
         path: String::from_utf8_lossy(&head.path).into_owned(),
         headers: head.fields.iter().map(|(n, v)| (text(n), value(v))).collect(),
         body_base64: STANDARD.encode(&body),
+        verification: head.checked.as_ref().map(|checked| verification(head, checked)),
     })
 }
 

@@ -81,6 +81,7 @@ impl Dispatcher {
             number: trial.number,
             replay: leased.lease.replay,
             resent: leased.resent,
+            resigns: settings.resign,
             queued: true,
             deadline,
             hold_until: Instant::now(),

@@ -40,6 +40,8 @@ pub struct Replayable {
     pub not_open: bool,
     /// Not where one ever succeeded.
     pub never_succeeded: bool,
+    /// Also what was rejected.
+    pub rejected: bool,
 }
 
 /// Some events of a replay, few enough for one transaction.

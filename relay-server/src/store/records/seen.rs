@@ -47,6 +47,8 @@ pub struct Summary {
     pub event_type: Option<String>,
     /// What the relay found of its signature.
     pub verification: Option<String>,
+    /// Why it found no better.
+    pub unverified_why: Option<String>,
     /// What is worth knowing about it.
     pub note: Option<String>,
     /// The event that it was made from.
@@ -72,10 +74,6 @@ pub struct Found {
     pub event: Event,
     /// Its number in the endpoint.
     pub seq: u64,
-    /// What the provider calls it.
-    pub event_type: Option<String>,
-    /// What the relay found of its signature.
-    pub verification: Option<String>,
     /// What is worth knowing about it.
     pub note: Option<String>,
     /// The event that it was made from.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use relay_protocol::id::{EventId, Name};
+use relay_trust::Reason;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::StoreError;
@@ -161,6 +162,10 @@ fn begin<'a>(
             (row.state, row.lease, row.due_ms) = (State::Delivering, Some(*token), Some(*until_ms));
             row.okey = delivery.order_key;
         }
+        (Start::Rejected(why), _) => {
+            let detail = "nobody has proved that the provider has sent it";
+            (row.state, row.code, row.detail) = (State::Rejected, Some(*why), Some(detail));
+        }
         (Start::Filtered(why), _) => {
             (row.state, row.code, row.detail) =
                 (State::Filtered, Some("filtered"), Some(why.as_str()));
@@ -280,10 +285,11 @@ fn insert_event(
 ) -> rusqlite::Result<()> {
     let Acceptance { event, note, replay_of, .. } = acceptance;
     let head = &event.head;
+    let checked = head.checked.as_deref();
     let mut insert = connection.prepare_cached(
         "INSERT INTO events(endpoint, id, seq, payload, method, path, remote, https, version, body_len, body_kept,
-             note, replay_of)
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             note, replay_of, event_type, verification, verified_as, unverified_why)
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?;
     insert.execute(params![
         head.endpoint.0,
@@ -299,6 +305,10 @@ fn insert_event(
         kept(acceptance),
         note,
         replay_of.as_ref().map(|of| &of.event.as_bytes()[..]),
+        checked.and_then(|checked| checked.event_type.as_deref()),
+        checked.map(|checked| checked.state.as_str()),
+        checked.map(|checked| &*checked.provider),
+        checked.and_then(|checked| checked.reason).map(Reason::as_str),
     ])?;
     Ok(())
 }

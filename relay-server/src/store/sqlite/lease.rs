@@ -13,7 +13,7 @@ use super::books::Books;
 use super::settle::next_turn;
 use crate::delivery::State;
 use crate::endpoint::EndpointId;
-use crate::event::{Body, Event, Head, Origin};
+use crate::event::{Body, Checked, Event, Head, Origin};
 
 /// The most deliveries that are put aside as expired in one go, so that nobody waits long behind it.
 const EXPIRED_MAX: usize = 200;
@@ -203,7 +203,8 @@ pub(super) fn load(
     id: EventId,
 ) -> rusqlite::Result<Event> {
     let mut select = connection.prepare_cached(
-        "SELECT method, path, remote, https, version, body_len, body_kept, fields, trailers, body
+        "SELECT method, path, remote, https, version, body_len, body_kept, fields, trailers, body,
+             event_type, verification, verified_as, unverified_why
          FROM events JOIN payloads ON n = payload WHERE endpoint = ?1 AND id = ?2",
     )?;
     select.query_row(params![endpoint.0, id.as_bytes()], |row| {
@@ -233,8 +234,19 @@ pub(super) fn load(
             path: path.into(),
             fields: fields(row.get(7)?),
             origin,
+            checked: checked(row, 10)?,
         };
         let trailers = row.get::<_, Option<Vec<u8>>>(8)?.map(fields).unwrap_or_default();
         Ok(Event { head: Arc::new(head), body, trailers, held: None })
     })
+}
+
+/// What was found of who sent an event, in the four columns from this one on.
+fn checked(row: &Row<'_>, from: usize) -> rusqlite::Result<Option<Box<Checked>>> {
+    let text = |column: usize| row.get::<_, Option<String>>(from + column);
+    let (Some(state), Some(provider)) = (text(1)?, text(2)?) else { return Ok(None) };
+    let Ok(state) = state.parse() else { return Ok(None) };
+    let reason = text(3)?.and_then(|reason| reason.parse().ok());
+    let event_type = text(0)?.map(Into::into);
+    Ok(Some(Box::new(Checked { provider: provider.into(), state, reason, event_type })))
 }

@@ -192,7 +192,7 @@ fn summaries(connection: &Connection, hits: &[Hit]) -> rusqlite::Result<Vec<Summ
 
 fn summary(connection: &Connection, hit: &Hit) -> rusqlite::Result<Option<Summary>> {
     let sql = "SELECT seq, method, path, event_type, verification, note, replay_of, grp, replay, state, code,
-             status, attempts
+             status, attempts, unverified_why
          FROM events JOIN deliveries ON deliveries.endpoint = events.endpoint AND deliveries.event = events.id
          WHERE events.endpoint = ?1 AND events.id = ?2 AND (?3 IS NULL OR (grp = ?3 AND replay = ?4))
          ORDER BY grp = 'main' DESC, grp, replay DESC LIMIT 1";
@@ -221,5 +221,6 @@ fn read(row: &Row<'_>, hit: &Hit) -> rusqlite::Result<Summary> {
         why: row.get(10)?,
         status: row.get(11)?,
         attempts: row.get(12)?,
+        unverified_why: row.get(13)?,
     })
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use relay_protocol::id::{EventId, Name};
+use relay_trust::Profiles;
 use rusqlite::{Connection, params};
 
 use super::super::records::Lease;
@@ -35,8 +36,10 @@ pub(super) fn groups(connection: &Connection) -> rusqlite::Result<Vec<QueueOf>> 
 
 /// The groups of these settings; none that is known, so none that is removed, if the settings are not understood.
 fn there(settings: &str) -> Option<Vec<Name>> {
-    let set: BTreeMap<String, String> = serde_json::from_str(settings).ok()?;
-    Some(Settings::apply(&set).ok()?.groups)
+    let mut set: BTreeMap<String, String> = serde_json::from_str(settings).ok()?;
+    // Whatever else is set says nothing of groups, and may speak of providers that are not known here.
+    set.retain(|key, _| key == "groups");
+    Some(Settings::apply(&set, &Profiles::embedded()).ok()?.groups)
 }
 
 /// Puts aside at most so many deliveries of a group, and says how many there were.

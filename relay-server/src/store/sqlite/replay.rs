@@ -136,7 +136,8 @@ fn groups(
     if kept == "none" && size > 0 {
         return Ok(None);
     }
-    let sql = "SELECT grp, max(state IN ('live', 'pending', 'delivering')), max(state = 'delivered'), min(state = 'filtered')
+    let sql = "SELECT grp, max(state IN ('live', 'pending', 'delivering')), max(state = 'delivered'), min(state = 'filtered'),
+             max(state = 'rejected')
          FROM deliveries WHERE endpoint = ?1 AND event = ?2 GROUP BY grp";
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query(of)?;
@@ -147,6 +148,9 @@ fn groups(
         let Ok(name) = name.parse::<Name>() else { continue };
         let (open, delivered, filtered): (bool, bool, bool) =
             (row.get(1)?, row.get(2)?, row.get(3)?);
+        if row.get(4)? && !which.rejected {
+            return Ok(Some((Vec::new(), size)));
+        }
         let wanted = which.group.as_ref().map_or(!filtered, |group| *group == name);
         had |= wanted;
         let wanted = wanted && which.groups.as_ref().is_none_or(|there| there.contains(&name));

@@ -23,15 +23,13 @@ pub(in super::super) fn event(
     let snapshot = connection.unchecked_transaction()?;
     let Some(endpoint) = endpoint_of(&snapshot, id)? else { return Ok(None) };
     let event = load(&snapshot, spool, endpoint, id)?;
-    let sql = "SELECT seq, event_type, verification, note, replay_of FROM events WHERE endpoint = ?1 AND id = ?2";
+    let sql = "SELECT seq, note, replay_of FROM events WHERE endpoint = ?1 AND id = ?2";
     let found = snapshot.query_row(sql, params![endpoint.0, id.as_bytes()], |row| {
         Ok(Found {
             event,
             seq: row.get::<_, i64>(0)?.unsigned_abs(),
-            event_type: row.get(1)?,
-            verification: row.get(2)?,
-            note: row.get(3)?,
-            replay_of: row.get::<_, Option<[u8; 16]>>(4)?.map(EventId::from_bytes),
+            note: row.get(1)?,
+            replay_of: row.get::<_, Option<[u8; 16]>>(2)?.map(EventId::from_bytes),
             deliveries: deliveries(&snapshot, endpoint, id)?,
             replays: replays_of(&snapshot, endpoint, id)?,
         })
