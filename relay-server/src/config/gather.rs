@@ -304,6 +304,17 @@ mod tests {
     }
 
     #[test]
+    fn the_key_for_secrets_is_not_told() {
+        let key = "00".repeat(32);
+        let config = read("", &[("RELAY_SECRETS_KEY", &key)], &[]).unwrap();
+        assert!(matches!(config.secrets_key, KeySource::Text(_)));
+        assert!(!format!("{config:?}").contains("0000"));
+        let file = [("secrets_key_file", "/run/key")];
+        let config = read("", &[("RELAY_SECRETS_KEY", &key)], &file).unwrap();
+        assert_eq!(format!("{:?}", config.secrets_key), "File(/run/key)");
+    }
+
+    #[test]
     fn every_problem_is_told_at_once_with_its_place() {
         let file = "listen = 'nowhere'\ncolour = 'red'\n[in_flight]\n";
         let problems =

@@ -14,6 +14,7 @@ use relay_trust::{Answer, Certificates, Keep, Reason};
 use crate::budget::Budget;
 use crate::config::PublicUrls;
 use crate::endpoint::Endpoint;
+use crate::endpoint::settings::OnFailure;
 use crate::event::{Body, Checked, Head};
 use crate::problem::{Code, Problem};
 use crate::store::records::{NewSecret, Purpose, SecretChange};
@@ -99,6 +100,10 @@ impl Gate {
                 }
                 Err(NotFetched::ForNow(why)) => {
                     tracing::warn!(endpoint = %endpoint.name, url = missing.url, why, "a certificate was not fetched");
+                    // Where such events go on marked, this one does not wait for it either.
+                    if endpoint.settings.on_failure == OnFailure::Mark {
+                        break;
+                    }
                     return Err(unreachable());
                 }
             }

@@ -1,6 +1,7 @@
 //! Who has sent it: what providers sign is verified at the edge, what they ask for is answered there, and what is forwarded
 //! is signed anew.
 
+mod certificates;
 mod handshakes;
 mod resign;
 mod vectors;

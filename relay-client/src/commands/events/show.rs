@@ -49,7 +49,9 @@ fn tell(event: &Value, body: Option<&[u8]>, out: &mut String) {
     };
     line(format!("{}  (no. {} of {})", text(&event["id"]), event["seq"], text(&event["endpoint"])));
     line(format!("received {} from {}", text(&event["received_at"]), text(&event["remote"])));
-    for key in ["event_type", "verification", "note", "replay_of"] {
+    for key in
+        ["event_type", "provider", "verification", "verification_reason", "note", "replay_of"]
+    {
         if let Some(value) = event[key].as_str() {
             line(format!("{key}: {}", clean(value)));
         }
