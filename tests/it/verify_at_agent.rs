@@ -10,7 +10,7 @@ use relay_tests::relay::{Endpoint, Relay};
 use relay_tests::target::Target;
 use relay_tests::wait::{pass, until};
 use ring::hmac;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SECRET: &str = "it never leaves";
 
@@ -95,6 +95,7 @@ async fn what_is_proved_reaches_the_target_with_what_was_found() {
     let told = String::from_utf8(told.concat()).unwrap();
     assert!(told.starts_with("state=verified; provider=github; at=20"), "{told}");
     assert!(told.ends_with('Z'), "{told}");
+    assert_eq!(inside.event("delivered").await["verification"], "verified");
     agent.kill().await;
 }
 
@@ -109,8 +110,13 @@ async fn what_nothing_proves_never_reaches_the_target_and_is_not_tried_again() {
     assert_eq!(answer.field("retry-after"), None);
     let told = agent.event("delivery").await;
     assert!(told["error"].as_str().unwrap().contains("wrong_secret"), "{told}");
+    let words = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert_eq!(words, "nothing proves that github has sent this: wrong_secret");
     let event = inside.event("failed").await;
-    assert_eq!(event["why"], "signature_invalid");
+    assert_eq!(
+        (&event["why"], &event["verification"]),
+        (&json!("signature_invalid"), &json!("failed"))
+    );
     assert!(inside.target.seen().is_empty());
     agent.kill().await;
 }
@@ -121,10 +127,8 @@ async fn what_waited_in_the_queue_is_final_too() {
     assert_eq!(inside.post(b"signed", "altered").await.status(), 202);
     let mut agent = inside.agent("", GITHUB).await;
     let event = inside.event("dead").await;
-    assert_eq!(
-        (event["why"].as_str(), event["attempts"].as_u64()),
-        (Some("signature_invalid"), Some(1))
-    );
+    assert_eq!((&event["why"], &event["attempts"]), (&json!("signature_invalid"), &json!(1)));
+    assert_eq!(event["verification"], "failed");
     assert!(inside.target.seen().is_empty());
     agent.kill().await;
 }
@@ -137,6 +141,7 @@ async fn what_is_to_be_marked_reaches_the_target_with_why() {
     let told = inside.target.only().field(TOLD).unwrap();
     assert!(told.starts_with("state=failed; provider=github; at="), "{told}");
     assert!(told.ends_with("; reason=wrong_secret"), "{told}");
+    assert_eq!(inside.event("delivered").await["verification"], "failed");
     agent.kill().await;
 }
 

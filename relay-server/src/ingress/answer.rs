@@ -8,8 +8,10 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use relay_client::fields::to_headers;
+use relay_client::verify::{self, Told};
 use relay_protocol::id::EventId;
 use relay_protocol::webhook::Answer;
+use relay_trust::Reason;
 
 use crate::dispatcher::{AnswerPiece, Caller, Reply, Taken};
 use crate::http::{Asking, Peer, ResponseBody};
@@ -19,7 +21,8 @@ use crate::problem::{Code, ERROR_HEADER, Problem, request_id};
 const EVENT_ID: HeaderName = HeaderName::from_static("webhook-relay-event-id");
 
 /// What an agent has found of who sent the request: for the relay, not for the provider.
-const VERIFICATION: HeaderName = HeaderName::from_static(relay_client::verify::VERIFICATION);
+const VERIFICATION: HeaderName = HeaderName::from_static(verify::VERIFICATION);
+
 /// What a provider is told.
 #[derive(Debug)]
 pub enum Said {
@@ -56,6 +59,13 @@ fn handshake(answer: relay_trust::Answer) -> Response<ResponseBody> {
         response.headers_mut().insert(ERROR_HEADER, code);
     }
     response
+}
+
+/// What a caller is told whose request an agent has rejected.
+pub(super) fn proved_nothing(code: Code, detail: &str) -> Option<String> {
+    let told: Told = detail.parse().ok().filter(|_| code == Code::SignatureInvalid)?;
+    let why = told.reason.map_or(told.state.as_str(), Reason::as_str);
+    Some(format!("nothing proves that {} has sent this: {why}", told.provider))
 }
 
 /// The relay's own word.

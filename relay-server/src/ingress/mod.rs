@@ -167,5 +167,6 @@ struct Growing {
 
 fn no_answer(no_answer: NoAnswer) -> Problem {
     let NoAnswer { code, dispatched, detail } = no_answer;
+    let detail = answer::proved_nothing(code, &detail).unwrap_or(detail);
     Problem { dispatched, ..Problem::new(code, detail) }
 }

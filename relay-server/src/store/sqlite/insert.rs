@@ -11,6 +11,7 @@ use super::super::records::{Acceptance, Collapse, Dedup, NewDelivery, Receipt, S
 use super::super::spool::Spooled;
 use super::batch::{Answer, Fresh, Settled};
 use super::books::Books;
+use super::found;
 use super::replay;
 use super::row::{DeliveryRow, Landing};
 use crate::delivery::State;
@@ -81,6 +82,8 @@ fn insert(
     };
     insert_payload(connection, books.next_payload, acceptance)?;
     insert_event(connection, acceptance, seq, books.next_payload)?;
+    let told = settled.as_ref().and_then(|settled| settled.attempt.as_ref());
+    found::write(connection, (endpoint, acceptance.event.head.id), told)?;
     books.next_payload += 1;
     let kept = if kept(acceptance) == "none" { 0 } else { acceptance.event.body.len() };
     books.has_come(endpoint, acceptance.event.head.id, i64::try_from(kept).unwrap_or(i64::MAX));

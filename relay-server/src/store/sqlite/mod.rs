@@ -5,6 +5,7 @@ mod batch;
 mod books;
 pub(super) mod check;
 pub(super) mod endpoints;
+mod found;
 mod insert;
 mod lease;
 pub(super) mod list;

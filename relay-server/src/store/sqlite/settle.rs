@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::super::StoreError;
 use super::super::records::{Lease, Next, Promise, Receipt, Settlement};
 use super::books::Books;
+use super::found;
 use super::row::{Landing, Last};
 use crate::delivery::State;
 
@@ -35,6 +36,7 @@ pub(super) fn settle(
         move_last_to_history(connection, lease)?;
         write_last(connection, lease, last)?;
     }
+    found::write(connection, (lease.endpoint, lease.event), attempt.as_ref())?;
     land(connection, books, lease, &held, &landing)
 }
 
@@ -53,6 +55,7 @@ pub(super) fn promise(
         move_last_to_history(connection, lease)?;
         write_last(connection, lease, &last)?;
     }
+    found::write(connection, (lease.endpoint, lease.event), attempt.as_ref())?;
     let failed = Landing { why: Some("queue_full"), ..Landing::of(&Next::Failed) };
     let landing = if full { failed } else { Landing::of(next) };
     land(connection, books, lease, &held, &landing)?;
