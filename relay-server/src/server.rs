@@ -26,7 +26,7 @@ use crate::router::Router;
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::records::Keep;
-use crate::tls::Tls;
+use crate::tls::{Tls, TlsSettings};
 use crate::trust::{Fetcher, Gate};
 use crate::vault::{Vault, VaultError};
 use crate::workers::{Workers, listen};
@@ -69,8 +69,8 @@ impl Server {
         let workers = Workers::start(config.workers)?;
         let lobby = config.http_listen.map(|address| listen_on(address, 1)).transpose()?;
         let lobby = lobby.map(|mut one| one.remove(0));
-        let tls = config.tls.is_on().then(|| Tls::new(&config.tls)).transpose()?;
-        let base = config.public_url.clone().unwrap_or_else(|| own_url(address, tls.is_some()));
+        let tls = Tls::open(&config.tls, &store).await?;
+        let base = config.public_url.clone().unwrap_or_else(|| own_url(address, &config.tls));
         let urls = Arc::new(PublicUrls::new(base, config.hooks_domain.clone()));
         let router = Arc::new(Router::default());
         let dispatcher = Arc::new(Dispatcher::new(
@@ -111,6 +111,7 @@ impl Server {
             dispatcher: Arc::clone(&dispatcher),
             sessions: Arc::clone(&sessions),
             urls: Arc::clone(&urls),
+            tls: tls.clone(),
         });
         let routes = Routes {
             ingress,
@@ -198,7 +199,9 @@ impl Server {
         }
         let lobby = self.lobby.take().map(TcpListener::from_std).transpose()?;
         let lobby = lobby.map(|listener| tokio::spawn(self.in_front().accept(listener)));
-        let keeping = self.front.tls.clone().map(|tls| tokio::spawn(tls.keep(stop.clone())));
+        let keeping = self.front.tls.clone();
+        let keeping = keeping.map(|tls| tls.keep(Arc::clone(&self.store), stop.clone()));
+        let keeping = keeping.map(tokio::spawn);
         self.dispatcher.watch_all();
         stop.cancelled().await;
         tokio::select! {
@@ -216,7 +219,9 @@ impl Server {
     /// How the plain listener beside TLS serves.
     fn in_front(&self) -> Front {
         let (urls, hooks_domain) = (Arc::clone(&self.urls), self.config.hooks_domain.clone());
-        let door = Door::Lobby(Arc::new(Lobby { urls, hooks_domain }));
+        let challenges = self.front.tls.as_ref().map(|tls| Arc::clone(tls.challenges()));
+        let challenges = challenges.unwrap_or_default();
+        let door = Door::Lobby(Arc::new(Lobby { urls, hooks_domain, challenges }));
         Front { door, tls: None, ..self.front.clone() }
     }
 
@@ -316,7 +321,14 @@ fn listen_on(address: SocketAddr, workers: usize) -> anyhow::Result<Vec<StdListe
 }
 
 /// The URL at which this machine itself reaches the relay.
-fn own_url(address: SocketAddr, tls: bool) -> String {
+fn own_url(address: SocketAddr, tls: &TlsSettings) -> String {
+    if let Some(name) = tls.name() {
+        let port = Some(address.port()).filter(|port| *port != 443);
+        return format!(
+            "https://{name}{}",
+            port.map(|port| format!(":{port}")).unwrap_or_default()
+        );
+    }
     let mut shown = address;
     if address.ip().is_unspecified() {
         shown.set_ip(if address.is_ipv4() {
@@ -325,5 +337,5 @@ fn own_url(address: SocketAddr, tls: bool) -> String {
             std::net::Ipv6Addr::LOCALHOST.into()
         });
     }
-    format!("{}://{shown}", if tls { "https" } else { "http" })
+    format!("{}://{shown}", if tls.is_on() { "https" } else { "http" })
 }

@@ -1,5 +1,6 @@
 //! The stories: one module a feature, each test a sentence.
 
+mod acme;
 mod agent_certificates;
 mod agents;
 mod cli;

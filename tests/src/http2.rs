@@ -10,10 +10,12 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use relay_client::socket::Socket;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -37,8 +39,17 @@ impl Caller {
     /// When the authority's file is none.
     #[must_use]
     pub fn of(authority: &Authority, protocols: &[&str]) -> Self {
-        let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_file(authority.ca_file()).expect("its file");
+        Self::trusting(root, protocols)
+    }
+
+    /// The same, trusting this certificate and what it has signed.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[must_use]
+    pub fn trusting(root: CertificateDer<'static>, protocols: &[&str]) -> Self {
+        let mut roots = RootCertStore::empty();
         roots.add(root).expect("a root");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -47,6 +58,22 @@ impl Caller {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Self { config, name: "localhost".into() }
+    }
+
+    /// One that takes every certificate, and speaks HTTP/1.1.
+    ///
+    /// # Panics
+    /// When the library has no protocol.
+    #[must_use]
+    pub fn credulous() -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Credulous(provider)))
+            .with_no_client_auth();
         Self { config, name: "localhost".into() }
     }
 
@@ -101,6 +128,45 @@ impl Caller {
         let stream = self.connect(address).await.expect("TLS");
         let shown = stream.get_ref().1.peer_certificates().expect("certificates");
         shown[0].clone().into_owned()
+    }
+}
+
+/// Believes everybody.
+#[derive(Debug)]
+struct Credulous(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Credulous {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

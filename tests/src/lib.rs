@@ -5,6 +5,7 @@
 //! - [`provider`]: who sends webhooks · [`target`]: who gets them · [`raw`]: what both of them really say
 //! - [`clock`]: the wall clock below a relay, to be set
 //! - [`http2`]: a provider that speaks HTTP/2 · [`authority`]: who certifies what the story trusts
+//! - [`pebble`]: a real ACME server
 //! - [`tamper`]: the disk below a relay, slow or failing
 //! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
 //! - [`interception`]: a proxy that opens TLS · [`black_hole`]: an address that is dead
@@ -33,6 +34,7 @@ pub mod journey;
 pub mod ledger;
 pub mod line;
 pub mod load;
+pub mod pebble;
 pub mod process;
 pub mod provider;
 pub mod proxy;

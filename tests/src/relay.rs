@@ -211,8 +211,7 @@ impl Relay {
             return Err(process.said());
         };
         let url = ready["url"].as_str().expect("a URL");
-        self.address = address_in(url);
-        self.lobby = ready["http_url"].as_str().map(address_in);
+        (self.address, self.lobby) = (at(url), ready["http_url"].as_str().map(at));
         self.host = Host::Program(Box::new(process));
         Ok(())
     }
@@ -358,8 +357,8 @@ impl Drop for Relay {
     }
 }
 
-/// The address in a relay's own URL.
-fn address_in(url: &str) -> SocketAddr {
+/// Where a program says that it listens.
+fn at(url: &str) -> SocketAddr {
     let (_, address) = url.split_once("://").expect("a URL");
     address.parse().expect("an address")
 }

@@ -30,6 +30,7 @@ use crate::problem::{Code, Problem, request_id};
 use crate::router::Router as Sessions;
 use crate::session::Sessions as SessionKeeper;
 use crate::store::{Store, StoreError};
+use crate::tls::Tls;
 use crate::vault::{Vault, VaultError};
 
 /// The longest request body of the API, in bytes.
@@ -56,6 +57,8 @@ pub struct Api {
     pub sessions: Arc<SessionKeeper>,
     /// Writes public URLs.
     pub urls: Arc<PublicUrls>,
+    /// TLS, where the relay speaks it itself.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// The API's routes.

@@ -69,6 +69,27 @@ pub const SETTINGS: &[Setting] = &[
         help: "Plain listener beside TLS: sends browsers on and answers ACME's challenges",
     },
     Setting {
+        name: "acme_domain",
+        default: "",
+        help: "Names to get a certificate for from an ACME server, whose terms are agreed to by this",
+    },
+    Setting { name: "acme_email", default: "", help: "Whom the ACME server may write to" },
+    Setting {
+        name: "acme_directory",
+        default: "https://acme-v02.api.letsencrypt.org/directory",
+        help: "The ACME server's directory",
+    },
+    Setting {
+        name: "acme_ca_file",
+        default: "",
+        help: "Authority (PEM) to trust at the ACME server, beside the system's",
+    },
+    Setting {
+        name: "acme_retry",
+        default: "2m",
+        help: "Wait after a first failed order; it doubles up to 6h",
+    },
+    Setting {
         name: "agent_ca_file",
         default: "",
         help: "Authority (PEM) whose certificates agents have to show",

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use super::Given;
-use crate::tls::{Demand, Pair, TlsSettings, check_authority, check_pairs};
+use http::Uri;
+
+use super::{Given, between, domain};
+use crate::tls::{AcmeSettings, Demand, Pair, TlsSettings, check_authority, check_pairs};
 
 /// Reads them, and looks into the files: what is wrong with one is told with everything else.
 pub(super) fn read(given: &mut Given) -> TlsSettings {
     let settings = TlsSettings {
         pairs: pairs(given),
+        acme: acme(given),
         agent_ca: given.take_optional("agent_ca_file", |path| Ok(PathBuf::from(path))),
         demand: given.take("agent_ca_for", demand),
     };
@@ -21,6 +24,49 @@ pub(super) fn read(given: &mut Given) -> TlsSettings {
         }
     }
     settings
+}
+
+fn acme(given: &mut Given) -> Option<AcmeSettings> {
+    let settings = AcmeSettings {
+        names: given.take("acme_domain", names),
+        email: given.take_optional("acme_email", email),
+        directory: given.take("acme_directory", directory),
+        ca_file: given.take_optional("acme_ca_file", |path| Ok(PathBuf::from(path))),
+        retry: given.take("acme_retry", |text| between(text, 1, 6 * 3600)),
+        in_clear: given.take_optional("http_listen", |_| Ok(())).is_some(),
+    };
+    if let Some(file) = &settings.ca_file
+        && let Err(why) = check_authority(file)
+    {
+        given.refuse("acme_ca_file", &why);
+    }
+    (!settings.names.is_empty()).then_some(settings)
+}
+
+/// Names that a certificate can be ordered for by showing that one is there: no addresses, no wildcards.
+fn names(text: &str) -> Result<Vec<String>, String> {
+    let names = text.split([',', ' ']).map(str::trim).filter(|name| !name.is_empty());
+    names
+        .map(|name| match domain(name)? {
+            name if name.parse::<std::net::IpAddr>().is_ok() => {
+                Err(format!("{name} is an address"))
+            }
+            name => Ok(name),
+        })
+        .collect()
+}
+
+fn email(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|c| c.is_ascii_graphic() && !b",;?&<>".contains(&c));
+    match text.split_once('@') {
+        Some((user, host)) if plain && !user.is_empty() && !host.is_empty() => Ok(text.to_owned()),
+        _ => Err(format!("{text:?} is no e-mail address")),
+    }
+}
+
+fn directory(text: &str) -> Result<String, String> {
+    let https = text.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("https"));
+    if https { Ok(text.to_owned()) } else { Err(format!("{text:?} is no https URL")) }
 }
 
 fn pairs(given: &mut Given) -> Vec<Pair> {

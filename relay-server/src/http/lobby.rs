@@ -15,6 +15,10 @@ use super::routes::{HOOKS, host, subdomain};
 use super::{Peer, ResponseBody};
 use crate::config::PublicUrls;
 use crate::problem::{Code, Problem, request_id};
+use crate::tls::Challenges;
+
+/// Where an ACME server asks (RFC 8555 §8.3).
+const CHALLENGE: &str = "/.well-known/acme-challenge/";
 
 /// What is served without TLS beside it.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub struct Lobby {
     pub urls: Arc<PublicUrls>,
     /// The domain whose subdomains are keys.
     pub hooks_domain: Option<String>,
+    /// What an ACME server is answered here.
+    pub challenges: Arc<Challenges>,
 }
 
 impl Lobby {
@@ -35,6 +41,10 @@ impl Lobby {
 
     fn answer(&self, request: &Request<Incoming>) -> Result<Response<ResponseBody>, Problem> {
         let host = host(request)?.to_ascii_lowercase();
+        let token = request.uri().path().strip_prefix(CHALLENGE);
+        if let Some(answer) = token.and_then(|token| self.challenges.answer(token)) {
+            return Ok(Response::new(ResponseBody::whole(answer.into())));
+        }
         if !self.is_hook(request, &host) && is_a_browsers(request) {
             return self.send_on(request, &host);
         }

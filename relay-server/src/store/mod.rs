@@ -4,6 +4,7 @@
 //! promise is durable when it has returned, unless its name says that it is only noted.
 
 mod ids;
+mod kept;
 pub mod records;
 mod replays;
 mod seen;

@@ -2,6 +2,7 @@
 //!
 //! It ends at a byte stream and what is known of its other end. It knows no HTTP but the names of its versions.
 
+mod acme;
 mod certificate;
 mod clients;
 mod files;
@@ -22,6 +23,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::store::Store;
+use acme::Acme;
+pub use acme::{AcmeSettings, Challenges, Standing};
 use clients::Agents;
 pub use clients::{Demand, Shown};
 pub use files::Pair;
@@ -40,6 +44,8 @@ const HTTP1: &[u8] = b"http/1.1";
 pub struct TlsSettings {
     /// The operator's own certificates; the first is shown to who asks for a name that none of them has.
     pub pairs: Vec<Pair>,
+    /// How others are ordered, if they are.
+    pub acme: Option<AcmeSettings>,
     /// The authority whose certificates agents have to show.
     pub agent_ca: Option<PathBuf>,
     /// What such a certificate is demanded for.
@@ -50,7 +56,13 @@ impl TlsSettings {
     /// Whether the listener speaks TLS at all.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        !self.pairs.is_empty()
+        !self.pairs.is_empty() || self.acme.is_some()
+    }
+
+    /// The name that it is known by, if that is known.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.acme.as_ref()?.names.first().map(String::as_str)
     }
 }
 
@@ -76,6 +88,7 @@ pub struct Tls {
     spoken: RwLock<Spoken>,
     names: Arc<Names>,
     files: Files,
+    acme: Option<Acme>,
 }
 
 /// How it is spoken at the moment.
@@ -97,17 +110,24 @@ pub struct Secured {
 }
 
 impl Tls {
-    /// TLS as set up.
+    /// TLS as set up, if it is spoken at all.
     ///
     /// # Errors
-    /// When a file cannot be read or is not what it should be.
-    pub fn new(settings: &TlsSettings) -> anyhow::Result<Arc<Self>> {
+    /// When a file or the store cannot be read, or holds something else than it should.
+    pub async fn open(settings: &TlsSettings, store: &Store) -> anyhow::Result<Option<Arc<Self>>> {
+        if !settings.is_on() {
+            return Ok(None);
+        }
         let names = Arc::new(Names::default());
         let mut files = Files::new(&settings.pairs, settings.agent_ca.as_deref());
         let loaded = files.load().map_err(anyhow::Error::msg)?;
         names.show(loaded.certificates);
+        let acme = match settings.acme.clone() {
+            Some(settings) => Some(Acme::start(settings, store, &names).await?),
+            None => None,
+        };
         let spoken = RwLock::new(Spoken::new(&names, loaded.agents)?);
-        Ok(Arc::new(Self { spoken, names, files }))
+        Ok(Some(Arc::new(Self { spoken, names, files, acme })))
     }
 
     /// Shakes hands; who takes longer than `limit` is cut off.
@@ -121,6 +141,9 @@ impl Tls {
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long");
         let stream = timeout(limit.min(HANDSHAKE_MAX), shaking).await.map_err(late)??;
         let (_, session) = stream.get_ref();
+        if session.alpn_protocol() == Some(acme::PROTOCOL) {
+            return Err(io::Error::other("it was an ACME server, and has seen what it came for"));
+        }
         let http2 = session.alpn_protocol() == Some(HTTP2);
         let shown = agents.map(|agents| agents.look_at(session.peer_certificates()));
         let socket = Socket::Tls(Box::new(stream.into()));
@@ -128,9 +151,28 @@ impl Tls {
     }
 
     /// Keeps the certificates fresh until `stop`.
-    pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
+    pub async fn keep(self: Arc<Self>, store: Arc<Store>, stop: CancellationToken) {
         let watching = self.files.clone().watch(|loaded| self.take_over(loaded));
-        stop.run_until_cancelled(watching).await;
+        let ordering = async {
+            match &self.acme {
+                Some(acme) => acme.keep(&store, &self.names).await,
+                None => std::future::pending().await,
+            }
+        };
+        let both = async { tokio::join!(watching, ordering) };
+        stop.run_until_cancelled(Box::pin(both)).await;
+    }
+
+    /// What an ACME server is answered.
+    #[must_use]
+    pub fn challenges(&self) -> &Arc<Challenges> {
+        &self.names.challenges
+    }
+
+    /// When the first certificate ends, in milliseconds of the Unix epoch, and how it stands with the order of one.
+    #[must_use]
+    pub fn standing(&self) -> (Option<u64>, Option<Standing>) {
+        (self.names.first_end(), self.acme.as_ref().map(Acme::standing))
     }
 
     fn take_over(&self, loaded: Loaded) {
@@ -152,7 +194,7 @@ impl Spoken {
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::clone(names) as _);
-        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        config.alpn_protocols = [HTTP2, HTTP1, acme::PROTOCOL].map(<[u8]>::to_vec).to_vec();
         // Sessions are resumed from what the other side keeps, so thousands of them cost no memory here.
         config.ticketer = Ticketer::new()?;
         Ok(Self { config: Arc::new(config), agents })

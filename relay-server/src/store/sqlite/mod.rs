@@ -7,6 +7,7 @@ pub(super) mod check;
 pub(super) mod endpoints;
 mod found;
 mod insert;
+pub(super) mod kept;
 mod lease;
 pub(super) mod list;
 mod open;

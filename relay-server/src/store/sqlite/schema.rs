@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/v3.sql"),
     include_str!("schema/v4.sql"),
     include_str!("schema/secrets.sql"),
+    include_str!("schema/kept.sql"),
 ];
 
 /// The schema version this program speaks.
