@@ -69,7 +69,7 @@ impl Server {
         let workers = Workers::start(config.workers)?;
         let lobby = config.http_listen.map(|address| listen_on(address, 1)).transpose()?;
         let lobby = lobby.map(|mut one| one.remove(0));
-        let tls = Tls::open(&config.tls, &store).await?;
+        let tls = Tls::open(&config.tls, config.workers, &store).await?;
         let base = config.public_url.clone().unwrap_or_else(|| own_url(address, &config.tls));
         let urls = Arc::new(PublicUrls::new(base, config.hooks_domain.clone()));
         let router = Arc::new(Router::default());

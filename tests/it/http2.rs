@@ -14,7 +14,7 @@ use relay_tests::process::run;
 use relay_tests::raw::Written;
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
-use relay_tests::wait::{soon, until};
+use relay_tests::wait::{slow, soon, until};
 use tokio::process::Command;
 
 /// A relay with TLS, an agent and a target, and a provider that speaks HTTP/2.
@@ -216,6 +216,20 @@ async fn a_flood_of_requests_that_are_given_up_is_cut() {
     }
     assert!((100..1000).contains(&sent), "{sent} were taken");
     soon("it ends", provider.connection).await.unwrap().ok();
+}
+
+#[tokio::test]
+async fn a_caller_that_takes_nothing_of_an_answer_is_cut() {
+    if !slow("a caller that takes nothing of an answer is cut") {
+        return;
+    }
+    let script = |_: &_| Written::answer(200).body(vec![7; 8 << 20]).bytes();
+    let (journey, mut provider) = journey(Target::scripted(script).await, &[]).await;
+    let answer = provider.begin(request(&journey, "POST", "/", "")).await.expect("a head");
+    // It answers pings all the while, and only reads nothing.
+    let cut = tokio::time::timeout(Duration::from_secs(100), provider.connection).await;
+    cut.expect("it is cut").unwrap().ok();
+    drop(answer);
 }
 
 #[tokio::test]

@@ -124,6 +124,32 @@ async fn who_does_not_shake_hands_is_cut_off() {
 }
 
 #[tokio::test]
+async fn many_come_at_once_and_webhooks_go_on() {
+    let authority = Arc::new(Authority::fresh());
+    let journey = Journey::secure(&authority, Target::echo().await, &[], &[]).await;
+    let mut kept = journey.through().keeping();
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        // Who begins and does not go on takes nobody's turn.
+        let mut caller = Connection::to(journey.relay.address).await;
+        caller.send("\x16\x03\x01").await;
+        silent.push(caller);
+    }
+    let (caller, address) = (Caller::of(&authority, &[]), journey.relay.address);
+    let mut shaking = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let caller = caller.clone();
+        shaking.spawn(async move { caller.connect(address).await.map(drop) });
+    }
+    for _ in 0..20 {
+        assert_eq!(kept.post("/", "goes on").await.text(), "goes on");
+    }
+    for shaken in shaking.join_all().await {
+        shaken.expect("a handshake");
+    }
+}
+
+#[tokio::test]
 async fn files_that_are_not_sound_are_told_at_start() {
     let authority = Authority::fresh();
     let (one, two) =

@@ -8,19 +8,26 @@ mod clients;
 mod files;
 mod names;
 
+use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use relay_client::socket::Socket;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{Ticketer, default_provider};
-use rustls::server::{NoClientAuth, danger::ClientCertVerifier};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{Acceptor, NoClientAuth};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
@@ -89,6 +96,7 @@ pub struct Tls {
     names: Arc<Names>,
     files: Files,
     acme: Option<Acme>,
+    turns: Semaphore,
 }
 
 /// How it is spoken at the moment.
@@ -110,11 +118,15 @@ pub struct Secured {
 }
 
 impl Tls {
-    /// TLS as set up, if it is spoken at all.
+    /// TLS as set up, if it is spoken at all, on so many threads.
     ///
     /// # Errors
     /// When a file or the store cannot be read, or holds something else than it should.
-    pub async fn open(settings: &TlsSettings, store: &Store) -> anyhow::Result<Option<Arc<Self>>> {
+    pub async fn open(
+        settings: &TlsSettings,
+        threads: usize,
+        store: &Store,
+    ) -> anyhow::Result<Option<Arc<Self>>> {
         if !settings.is_on() {
             return Ok(None);
         }
@@ -127,7 +139,8 @@ impl Tls {
             None => None,
         };
         let spoken = RwLock::new(Spoken::new(&names, loaded.agents)?);
-        Ok(Some(Arc::new(Self { spoken, names, files, acme })))
+        let turns = Semaphore::new(threads);
+        Ok(Some(Arc::new(Self { spoken, names, files, acme, turns })))
     }
 
     /// Shakes hands; who takes longer than `limit` is cut off.
@@ -137,8 +150,8 @@ impl Tls {
     pub async fn accept(&self, socket: TcpStream, limit: Duration) -> io::Result<Secured> {
         let Spoken { config, agents } =
             self.spoken.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let shaking = TlsAcceptor::from(config).accept(Socket::Tcp(socket));
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long");
+        let shaking = self.shake_hands(Socket::Tcp(socket), config);
         let stream = timeout(limit.min(HANDSHAKE_MAX), shaking).await.map_err(late)??;
         let (_, session) = stream.get_ref();
         if session.alpn_protocol() == Some(acme::PROTOCOL) {
@@ -148,6 +161,26 @@ impl Tls {
         let shown = agents.map(|agents| agents.look_at(session.peer_certificates()));
         let socket = Socket::Tls(Box::new(stream.into()));
         Ok(Secured { socket, http2, shown: shown.unwrap_or_default() })
+    }
+
+    /// A handshake costs a signature, which thousands of agents that come back at once all want first. So one is made,
+    /// then everything else on the thread has its turn, and then the next: the wait for a turn costs nothing, and none
+    /// is held while the other side is waited for.
+    async fn shake_hands(
+        &self,
+        socket: Socket,
+        config: Arc<ServerConfig>,
+    ) -> io::Result<TlsStream<Socket>> {
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let mut shaking = begun.into_stream(config);
+        let turn = self.turns.acquire().await.map_err(io::Error::other)?;
+        let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut shaking).poll(cx))).await;
+        yield_now().await;
+        drop(turn);
+        match first {
+            Poll::Ready(shaken) => shaken,
+            Poll::Pending => shaking.await,
+        }
     }
 
     /// Keeps the certificates fresh until `stop`.
