@@ -9,6 +9,7 @@ use relay_tests::process::{Program, run};
 use relay_tests::raw::{Message, Written};
 use relay_tests::relay::Relay;
 use relay_tests::wait::until;
+use rustls::HandshakeKind;
 
 /// A relay that demands certificates of the agents' authority, which is another than its own.
 struct Demanding {
@@ -30,6 +31,10 @@ impl Demanding {
     async fn answer(&self, shows: Option<&Issued>, method: &str, request: &Written) -> Message {
         let caller = Caller::of(&self.web, &["http/1.1"]);
         let caller = shows.map_or(caller.clone(), |issued| caller.showing(issued));
+        self.answer_to(&caller, method, request).await
+    }
+
+    async fn answer_to(&self, caller: &Caller, method: &str, request: &Written) -> Message {
         let mut connection = caller.speaks(self.relay.address).await;
         connection.send(request.bytes()).await;
         let mut message = connection.head().await.expect("an answer");
@@ -41,15 +46,18 @@ impl Demanding {
     }
 
     async fn connects(&self, shows: Option<&Issued>) -> Message {
+        self.answer(shows, "GET", &self.upgrade().await).await
+    }
+
+    async fn upgrade(&self) -> Written {
         let token = self.relay.token(&[]).await;
-        let upgrade = Written::request("GET", "/agent/v1/connect")
+        Written::request("GET", "/agent/v1/connect")
             .field("Host", "localhost")
             .field("Authorization", format!("Bearer {token}"))
             .field("Connection", "Upgrade")
             .field("Upgrade", "websocket")
             .field("Sec-WebSocket-Version", "13")
-            .field("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==");
-        self.answer(shows, "GET", &upgrade).await
+            .field("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==")
     }
 
     async fn asks(&self, path: &str, shows: Option<&Issued>) -> Message {
@@ -92,6 +100,22 @@ async fn a_certificate_of_somebody_else_is_refused_where_one_is_demanded_and_onl
     let endpoint = demanding.relay.endpoint("story").await;
     let post = Written::request("POST", &endpoint.path).field("Host", "localhost").body("x");
     assert_eq!(demanding.answer(Some(&stranger), "POST", &post).await.status(), 202);
+}
+
+#[tokio::test]
+async fn a_session_that_is_resumed_is_looked_at_as_well() {
+    let demanding = Demanding::start(&[]).await;
+    let caller = Caller::of(&demanding.web, &["http/1.1"]);
+    let (mut resumed, upgrade) = (0, demanding.upgrade().await);
+    let agent = demanding.agents.issue("agent", &["agent-1"]);
+    let (without, with) = (caller.clone(), caller.showing(&agent));
+    for _ in 0..3 {
+        assert_eq!(demanding.answer_to(&with, "GET", &upgrade).await.status(), 101);
+        let stream = with.connect(demanding.relay.address).await.unwrap();
+        resumed += usize::from(stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed));
+    }
+    assert!(resumed > 0, "nothing was resumed");
+    assert_refused(&demanding.answer_to(&without, "GET", &upgrade).await, 401, "no client");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use relay_tests::folder::Folder;
 use relay_tests::http2::Caller;
 use relay_tests::journey::Journey;
 use relay_tests::process::{Process, Program, run};
-use relay_tests::raw::Connection;
+use relay_tests::raw::{Connection, Written};
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
 use relay_tests::wait::until;
@@ -121,6 +121,22 @@ async fn who_does_not_shake_hands_is_cut_off() {
     let mut caller = Connection::secure(relay.address.port(), &relay.trust()).await;
     caller.ended().await;
     assert_eq!(relay.provider(&endpoint).post("/", "x").await.status(), 202);
+}
+
+#[tokio::test]
+async fn a_refusal_is_heard_by_those_who_send_it_all_first() {
+    let authority = Arc::new(Authority::fresh());
+    let relay = Relay::secure(&authority, &[]).await;
+    let endpoint = relay.endpoint_with("story", &[("max_body", "1MiB")]).await;
+    for (path, status) in [(&endpoint.path[..], 413), ("/hooks/nothing", 404)] {
+        let mut caller = Connection::secure(relay.address.port(), &relay.trust()).await;
+        let request = Written::request("POST", path).field("Host", "localhost");
+        caller.send(request.field("Content-Length", (8 << 20).to_string()).bytes()).await;
+        for piece in vec![7; 8 << 20].chunks(64 << 10) {
+            assert!(caller.try_send(piece).await, "the refusal came as a reset");
+        }
+        assert_eq!(caller.answer_to("POST").await.status(), status);
+    }
 }
 
 #[tokio::test]

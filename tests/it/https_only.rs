@@ -7,7 +7,7 @@ use relay_tests::authority::Authority;
 use relay_tests::folder::Folder;
 use relay_tests::process::{Program, run};
 use relay_tests::provider::Provider;
-use relay_tests::raw::Message;
+use relay_tests::raw::{Connection, Message};
 use relay_tests::relay::Relay;
 
 use super::errors::assert_problem;
@@ -69,6 +69,10 @@ async fn nothing_else_is_served_there() {
         let answer = ask(&mut plain, "GET", path, "application/json").await;
         assert_problem(&answer, "https_required", 403, "no");
     }
+    // Whoever names no host cannot be sent to one.
+    let mut caller = Connection::to(relay.lobby.unwrap()).await;
+    caller.send(format!("GET / HTTP/1.0\r\nAccept: {BROWSER}\r\n\r\n")).await;
+    assert_problem(&caller.answer_to("GET").await, "https_required", 403, "no");
     let folder = Folder::fresh();
     let url = format!("http://{}", relay.lobby.unwrap());
     let ended = run(command(&folder, &url, &relay.admin).args(["endpoints", "list"])).await;

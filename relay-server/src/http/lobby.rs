@@ -45,7 +45,7 @@ impl Lobby {
         if let Some(answer) = token.and_then(|token| self.challenges.answer(token)) {
             return Ok(Response::new(ResponseBody::whole(answer.into())));
         }
-        if !self.is_hook(request, &host) && is_a_browsers(request) {
+        if !host.is_empty() && !self.is_hook(request, &host) && is_a_browsers(request) {
             return self.send_on(request, &host);
         }
         let words = format!("only https is served; this relay is at {}", self.urls.base());
