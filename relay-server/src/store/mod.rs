@@ -10,6 +10,7 @@ mod replays;
 mod seen;
 pub mod spool;
 mod sqlite;
+mod sums;
 pub mod upkeep;
 
 use std::path::Path;

@@ -7,14 +7,17 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use relay_protocol::id::EventId;
 
 /// Bodies above this many bytes are spooled. Smaller ones ride in the database, where a group commit takes many at once.
 pub const SPOOL_ABOVE: usize = 256 * 1024;
+
+/// How much of a file is read at once to see whether it is sound, in bytes.
+const CHECKED_AT_ONCE: usize = 256 * 1024;
 
 /// The directory of spooled bodies.
 #[derive(Debug)]
@@ -28,9 +31,15 @@ impl Spool {
     /// # Errors
     /// When the directory cannot be made.
     pub fn open(data: &Path) -> io::Result<Self> {
-        let directory = data.join("spool");
-        fs::create_dir_all(&directory)?;
-        Ok(Self { directory })
+        let spool = Self::at(data);
+        fs::create_dir_all(&spool.directory)?;
+        Ok(spool)
+    }
+
+    /// The spool of a data directory, to look at what is there.
+    #[must_use]
+    pub fn at(data: &Path) -> Self {
+        Self { directory: data.join("spool") }
     }
 
     /// A new file for an event's body. Blocking.
@@ -41,18 +50,24 @@ impl Spool {
         let path = self.directory.join(format!("{event}.part"));
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
         let (len, kept, owned) = (AtomicU64::new(0), AtomicBool::default(), AtomicBool::default());
-        Ok(Spooled { spool: Arc::clone(self), event, file, len, kept, owned })
+        let (sum, expected) = (Mutex::default(), None);
+        Ok(Spooled { spool: Arc::clone(self), event, file, len, sum, expected, kept, owned })
     }
 
-    /// Opens the kept body of an event. Blocking.
+    /// Opens the kept body of an event, of this length and, if that is known, with this sum. Blocking.
     ///
     /// # Errors
     /// When there is none.
-    pub fn load(self: &Arc<Self>, event: EventId) -> io::Result<Spooled> {
+    pub fn load(
+        self: &Arc<Self>,
+        event: EventId,
+        expected: (u64, Option<u32>),
+    ) -> io::Result<Spooled> {
         let file = File::open(self.path(event))?;
         let len = AtomicU64::new(file.metadata()?.len());
         let (kept, owned) = (AtomicBool::new(true), AtomicBool::new(true));
-        Ok(Spooled { spool: Arc::clone(self), event, file, len, kept, owned })
+        let (sum, expected) = (Mutex::default(), Some(expected));
+        Ok(Spooled { spool: Arc::clone(self), event, file, len, sum, expected, kept, owned })
     }
 
     /// Deletes the kept body of an event. Blocking.
@@ -95,6 +110,10 @@ pub struct Spooled {
     event: EventId,
     file: File,
     len: AtomicU64,
+    /// Of what was written.
+    sum: Mutex<crc32fast::Hasher>,
+    /// The length and the sum that it had when it was kept, for one that was opened again.
+    expected: Option<(u64, Option<u32>)>,
     /// It has its final name.
     kept: AtomicBool,
     /// A committed row speaks of it.
@@ -121,6 +140,7 @@ impl Spooled {
     pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
         let at = self.len();
         self.file.write_all_at(bytes, at)?;
+        self.sum.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
         self.len.store(at + bytes.len() as u64, Ordering::Release);
         Ok(())
     }
@@ -134,6 +154,29 @@ impl Spooled {
         let mut buffer = vec![0; most.min(there)];
         self.file.read_exact_at(&mut buffer, at)?;
         Ok(buffer.into())
+    }
+
+    /// The sum of what was written.
+    #[must_use]
+    pub fn sum(&self) -> u32 {
+        self.sum.lock().unwrap_or_else(PoisonError::into_inner).clone().finalize()
+    }
+
+    /// Whether it is what was kept: reads all of one that was opened again. Blocking.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let Some((length, sum)) = self.expected else { return true };
+        if self.len() != length {
+            return false;
+        }
+        let Some(sum) = sum else { return true };
+        let (mut read, mut at) = (crc32fast::Hasher::new(), 0);
+        while at < length {
+            let Ok(bytes) = self.read(at, CHECKED_AT_ONCE) else { return false };
+            read.update(&bytes);
+            at += bytes.len() as u64;
+        }
+        read.finalize() == sum
     }
 
     /// Makes it durable under its final name. Blocking.

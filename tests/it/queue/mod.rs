@@ -12,6 +12,7 @@ mod groups;
 mod order;
 mod pace;
 mod retry;
+mod rot;
 
 use relay_tests::agent::{Agent, Wanted};
 use relay_tests::ledger::Ledger;

@@ -16,6 +16,7 @@ use super::super::attempt::Order;
 use super::super::outbound::verification;
 use super::super::outcome::{Conclusion, Trial, after, hear_out};
 use super::super::{Dispatcher, Payload};
+use super::deliver::{BODY_LOST, CORRUPT, is_sound};
 use super::memory::Share;
 use crate::clock::{now_ms, steady_ms};
 use crate::delivery::breaker::Ended;
@@ -77,12 +78,16 @@ impl Dispatcher {
         };
         let (mut items, mut kept) = (Vec::new(), Vec::new());
         for one in leased {
+            if !is_sound(&one).await {
+                self.give_up(one, CORRUPT);
+                continue;
+            }
             match item(&one).await {
                 Some(item) => {
                     items.push(item);
                     kept.push(one);
                 }
-                None => self.give_up(one, "body_lost"),
+                None => self.give_up(one, BODY_LOST),
             }
         }
         let Some(first) = kept.first() else { return };

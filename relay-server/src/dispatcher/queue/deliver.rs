@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use relay_protocol::id::Name;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::Instant;
 
 use super::super::attempt::Order;
@@ -17,11 +17,27 @@ use crate::clock::{now_ms, steady_ms};
 use crate::delivery::breaker::Ended;
 use crate::delivery::{Content, Pace};
 use crate::endpoint::Endpoint;
+use crate::event::Body;
 use crate::store::records::{Leased, Next, Settlement};
 use crate::store::spool::SPOOL_ABOVE;
 
 /// Why a delivery is dead whose body is not there.
-const BODY_LOST: &str = "body_lost";
+pub(super) const BODY_LOST: &str = "body_lost";
+
+/// Why one is dead whose event is not what the store was given: nobody is to get that.
+pub(super) const CORRUPT: &str = "corrupt";
+
+/// Whether an event is what the store was given.
+pub(super) async fn is_sound(leased: &Leased) -> bool {
+    match &leased.event.body {
+        _ if !leased.sound => false,
+        Body::Spooled(file) => {
+            let file = Arc::clone(file);
+            spawn_blocking(move || file.is_sound()).await.unwrap_or(false)
+        }
+        Body::Memory(_) | Body::Absent(_) => true,
+    }
+}
 
 /// How much of a delivery's body is in memory at once.
 fn in_memory(leased: &Leased) -> u64 {
@@ -63,6 +79,9 @@ impl Dispatcher {
     }
 
     async fn deliver(self: Arc<Self>, endpoint: Arc<Endpoint>, leased: Leased, failed: Ended) {
+        if !is_sound(&leased).await {
+            return self.give_up(leased, CORRUPT);
+        }
         let Some(payload) = Payload::of(&leased.event) else {
             return self.give_up(leased, BODY_LOST);
         };

@@ -68,4 +68,6 @@ pub struct Leased {
     pub spent_ms: u64,
     /// Whether an earlier attempt may have been answered unheard.
     pub resent: bool,
+    /// Whether the store gives back what it was given. Of a body in a file only who reads it knows.
+    pub sound: bool,
 }

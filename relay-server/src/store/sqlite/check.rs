@@ -1,13 +1,18 @@
 //! Looks over a whole store and tells every damage it finds. Changes nothing.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use relay_protocol::id::EventId;
 use rusqlite::{Connection, OpenFlags};
 
+use super::super::spool::Spool;
 use super::super::{OpenError, Report};
+use super::lease::load;
 use super::open::DATABASE;
 use super::schema;
+use crate::endpoint::EndpointId;
+use crate::event::Body;
 
 /// The most that is told of one kind of damage.
 const TOLD_MAX: usize = 20;
@@ -105,7 +110,7 @@ pub(in super::super) fn check(data: &Path) -> Result<Report, OpenError> {
         for (what, sql) in DAMAGES {
             report.damages.extend(rows(&snapshot, what, sql)?);
         }
-        report.damages.extend(spool(&snapshot, &data.join("spool"))?);
+        report.damages.extend(bodies(&snapshot, data)?);
         Ok(report)
     };
     look().map_err(|e: rusqlite::Error| OpenError::Broken(shown, e.to_string()))
@@ -136,23 +141,29 @@ fn rows(connection: &Connection, what: &str, sql: &str) -> rusqlite::Result<Vec<
     told.collect()
 }
 
-/// Files of bodies that are not there, or not as long as they were.
-fn spool(connection: &Connection, folder: &Path) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT id, body_len FROM events WHERE body_kept = 'spool'";
+/// Events that are not what the store was given: their heads, their bodies, the files of these.
+fn bodies(connection: &Connection, data: &Path) -> rusqlite::Result<Vec<String>> {
+    let spool = Arc::new(Spool::at(data));
+    let sql = "SELECT endpoint, id, body_kept = 'spool' FROM events JOIN payloads ON n = payload
+         WHERE sums IS NOT NULL OR body_kept = 'spool'";
     let mut select = connection.prepare(sql)?;
     let mut rows = select.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()?
         && found.len() < TOLD_MAX
     {
-        let (event, length): (_, i64) = (EventId::from_bytes(row.get(0)?), row.get(1)?);
-        match std::fs::metadata(folder.join(event.to_string())) {
-            Ok(file) if file.len() == length.unsigned_abs() => {}
-            Ok(file) => {
-                let there = file.len();
-                found.push(format!("the body of {event}: {there} bytes of {length} are there"));
-            }
-            Err(error) => found.push(format!("the body of {event}: {error}")),
+        let (endpoint, id) = (EndpointId(row.get(0)?), EventId::from_bytes(row.get(1)?));
+        let in_file: bool = row.get(2)?;
+        match load(connection, &spool, endpoint, id) {
+            Err(error) => found.push(format!("the event {id} cannot be read: {error}")),
+            Ok((_, false)) => found.push(format!("the event {id} is not what it was")),
+            Ok((event, true)) => match &event.body {
+                Body::Absent(_) if in_file => found.push(format!("the body of {id} is not there")),
+                Body::Spooled(file) if !file.is_sound() => {
+                    found.push(format!("the body of {id} is not what it was"));
+                }
+                Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => {}
+            },
         }
     }
     Ok(found)

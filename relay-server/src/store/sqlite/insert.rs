@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::super::StoreError;
 use super::super::records::{Acceptance, Collapse, Dedup, NewDelivery, Receipt, Start};
 use super::super::spool::Spooled;
+use super::super::sums::{self, Sums};
 use super::batch::{Answer, Fresh, Settled};
 use super::books::Books;
 use super::found;
@@ -16,7 +17,7 @@ use super::replay;
 use super::row::{DeliveryRow, Landing};
 use crate::delivery::State;
 use crate::endpoint::EndpointId;
-use crate::event::Body;
+use crate::event::{Body, Head};
 
 /// Why a delivery that could not wait with the others is dead.
 const QUEUE_FULL: &str = "queue_full";
@@ -268,15 +269,18 @@ fn insert_payload(
     n: i64,
     acceptance: &Acceptance,
 ) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO payloads(n, fields, trailers, body) VALUES(?1, ?2, ?3, ?4)";
+    let sql = "INSERT INTO payloads(n, fields, trailers, body, sums) VALUES(?1, ?2, ?3, ?4, ?5)";
     let Acceptance { event, keep_body, .. } = acceptance;
-    let body = match &event.body {
-        Body::Memory(bytes) if *keep_body => Some(&bytes[..]),
-        Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => None,
+    let (body, sum) = match &event.body {
+        Body::Memory(bytes) if *keep_body => (Some(&bytes[..]), sums::of_body(bytes)),
+        Body::Spooled(file) if *keep_body => (None, file.sum()),
+        Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => (None, sums::of_body(b"")),
     };
     let trailers = (!event.trailers.is_empty()).then(|| &event.trailers.encoded()[..]);
     let fields = &event.head.fields.encoded()[..];
-    connection.prepare_cached(sql)?.execute(params![n, fields, trailers, body])?;
+    let (method, path) = (method(&event.head).as_bytes(), &event.head.path);
+    let sums = Sums::of(method, path, fields, trailers.unwrap_or_default(), sum).to_number();
+    connection.prepare_cached(sql)?.execute(params![n, fields, trailers, body, sums])?;
     Ok(())
 }
 
@@ -299,7 +303,7 @@ fn insert_event(
         head.id.as_bytes(),
         seq,
         payload,
-        std::str::from_utf8(&head.method).unwrap_or("?"),
+        method(head),
         &head.path[..],
         head.origin.remote.to_string(),
         head.origin.https,
@@ -314,6 +318,11 @@ fn insert_event(
         checked.and_then(|checked| checked.reason).map(Reason::as_str),
     ])?;
     Ok(())
+}
+
+/// The method as it is kept: HTTP has none that is no text.
+fn method(head: &Head) -> &str {
+    std::str::from_utf8(&head.method).unwrap_or("?")
 }
 
 /// Where the body is kept.

@@ -9,6 +9,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::super::records::{Due, Lease, Leased, Want, fresh_token};
 use super::super::spool::Spool;
+use super::super::sums::{self, Sums};
 use super::books::Books;
 use super::settle::next_turn;
 use crate::delivery::State;
@@ -31,15 +32,26 @@ pub(super) fn lease(
     while due.leased.len() < want.most && expired < EXPIRED_MAX {
         let Some(row) = first_due(connection, want, until_ms)? else { break };
         if row.event.unix_ms() < want.not_before_ms && row.state == State::Pending {
-            put_aside(connection, books, want, &row)?;
+            put_aside(connection, books, want, &row, (State::Expired, "expired"))?;
             expired += 1;
             continue;
         }
+        let event = match load(connection, spool, want.endpoint, row.event) {
+            Ok(event) => event,
+            // Not there, or nonsense: no other event is to suffer from it.
+            Err(error) if error.sqlite_error_code().is_none() => {
+                tracing::error!(event = %row.event, %error, "an event in the store is damaged");
+                put_aside(connection, books, want, &row, (State::Dead, "corrupt"))?;
+                expired += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         bytes += want.in_memory(row.size.unsigned_abs());
         if bytes > want.bytes && !due.leased.is_empty() {
             break;
         }
-        due.leased.push(take(connection, books, spool, want, &row)?);
+        due.leased.push(take(connection, books, want, &row, event)?);
     }
     due.next_ms = next_due(connection, want)?;
     Ok(due)
@@ -134,7 +146,7 @@ fn next_due(connection: &Connection, want: &Want) -> rusqlite::Result<Option<u64
 fn update<'c>(connection: &'c Connection) -> rusqlite::Result<CachedStatement<'c>> {
     connection.prepare_cached(
         "UPDATE deliveries SET state = ?5, due_ms = ?6, lease = ?7, ckey = NULL,
-             okey = CASE WHEN ?7 IS NULL THEN NULL ELSE okey END, code = CASE WHEN ?7 IS NULL THEN 'expired' ELSE code END
+             okey = CASE WHEN ?7 IS NULL THEN NULL ELSE okey END, code = coalesce(?8, code)
          WHERE endpoint = ?1 AND event = ?2 AND grp = ?3 AND replay = ?4",
     )
 }
@@ -144,9 +156,10 @@ fn put_aside(
     books: &mut Books,
     want: &Want,
     row: &DueRow,
+    (state, why): (State, &'static str),
 ) -> rusqlite::Result<()> {
     let (endpoint, group) = (want.endpoint.0, want.group.as_str());
-    let (state, none) = (State::Expired, None::<i64>);
+    let none = None::<i64>;
     update(connection)?.execute(params![
         endpoint,
         row.event.as_bytes(),
@@ -154,7 +167,8 @@ fn put_aside(
         row.replay,
         state.as_str(),
         none,
-        none
+        none,
+        why
     ])?;
     books.moves((want.endpoint, &want.group), row.state, state, row.size);
     match &row.okey {
@@ -166,9 +180,9 @@ fn put_aside(
 fn take(
     connection: &Connection,
     books: &mut Books,
-    spool: &Arc<Spool>,
     want: &Want,
     row: &DueRow,
+    (event, sound): (Event, bool),
 ) -> rusqlite::Result<Leased> {
     let lease = lease_of(want, row, fresh_token());
     let (state, group) = (State::Delivering, want.group.as_str());
@@ -179,15 +193,15 @@ fn take(
         row.replay,
         state.as_str(),
         want.until_ms as i64,
-        lease.token as i64
+        lease.token as i64,
+        None::<&str>
     ])?;
     books.moves((want.endpoint, &want.group), row.state, state, row.size);
-    let event = load(connection, spool, lease.endpoint, lease.event)?;
     let unheard =
         row.code.as_deref().is_some_and(|code| code == "link_lost" || code == "agent_timeout");
     // A lease that ran out: whoever had it may have been answered.
     let resent = unheard || row.state == State::Delivering;
-    Ok(Leased { lease, event, attempts: row.attempts, spent_ms: row.spent_ms, resent })
+    Ok(Leased { lease, event, attempts: row.attempts, spent_ms: row.spent_ms, resent, sound })
 }
 
 fn lease_of(want: &Want, row: &DueRow, token: u64) -> Lease {
@@ -195,49 +209,72 @@ fn lease_of(want: &Want, row: &DueRow, token: u64) -> Lease {
     Lease { endpoint, event: row.event, group, replay: row.replay, token }
 }
 
-/// An event as it was accepted.
+/// An event as it was accepted, and whether it is still that.
 pub(super) fn load(
     connection: &Connection,
     spool: &Arc<Spool>,
     endpoint: EndpointId,
     id: EventId,
-) -> rusqlite::Result<Event> {
+) -> rusqlite::Result<(Event, bool)> {
     let mut select = connection.prepare_cached(
-        "SELECT method, path, remote, https, version, body_len, body_kept, fields, trailers, body,
+        "SELECT method, path, remote, https, version, body_len, body_kept, fields, trailers, body, sums,
              event_type, verification, verified_as, unverified_why
          FROM events JOIN payloads ON n = payload WHERE endpoint = ?1 AND id = ?2",
     )?;
     select.query_row(params![endpoint.0, id.as_bytes()], |row| {
         let (method, path): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-        let (remote, version): (String, String) = (row.get(2)?, row.get(4)?);
-        let origin = Origin {
-            remote: remote.parse().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
-            https: row.get(3)?,
-            version: match version.as_str() {
-                "1.0" => "1.0",
-                "2" => "2",
-                _ => "1.1",
-            },
-        };
+        let (fields, trailers): (Vec<u8>, Option<Vec<u8>>) = (row.get(7)?, row.get(8)?);
         let (length, kept): (i64, String) = (row.get(5)?, row.get(6)?);
         let absent = Body::Absent(length.unsigned_abs());
-        let body = match kept.as_str() {
-            "row" => Body::Memory(row.get::<_, Vec<u8>>(9)?.into()),
-            "spool" => spool.load(id).map_or(absent, |file| Body::Spooled(Arc::new(file))),
-            _ => absent,
+        let sums = row.get::<_, Option<i64>>(10)?.map(Sums::of_number);
+        let expected = (length.unsigned_abs(), sums.map(|sums| sums.body));
+        // The sum of a file's body is seen to by who reads it.
+        let (body, sum) = match kept.as_str() {
+            "row" => {
+                let bytes = row.get::<_, Option<Vec<u8>>>(9)?.unwrap_or_default();
+                let sum = sums::of_body(&bytes);
+                (Body::Memory(bytes.into()), Some(sum))
+            }
+            "spool" => {
+                let file = spool.load(id, expected);
+                (file.map_or(absent, |file| Body::Spooled(Arc::new(file))), expected.1)
+            }
+            _ => (absent, expected.1),
         };
-        let fields = |bytes: Vec<u8>| Fields::parse(Bytes::from(bytes)).unwrap_or_default();
+        let found = Sums::of(
+            method.as_bytes(),
+            &path,
+            &fields,
+            trailers.as_deref().unwrap_or_default(),
+            sum.unwrap_or_default(),
+        );
+        let parse = |bytes: Vec<u8>| Fields::parse(Bytes::from(bytes)).unwrap_or_default();
         let head = Head {
             id,
             endpoint,
             method: method.into_bytes().into(),
             path: path.into(),
-            fields: fields(row.get(7)?),
-            origin,
-            checked: checked(row, 10)?,
+            fields: parse(fields),
+            origin: origin(row)?,
+            checked: checked(row, 11)?,
         };
-        let trailers = row.get::<_, Option<Vec<u8>>>(8)?.map(fields).unwrap_or_default();
-        Ok(Event { head: Arc::new(head), body, trailers, held: None })
+        let trailers = trailers.map(parse).unwrap_or_default();
+        let event = Event { head: Arc::new(head), body, trailers, held: None };
+        Ok((event, sums.is_none_or(|kept| kept == found)))
+    })
+}
+
+/// How an event came, from its columns.
+fn origin(row: &Row<'_>) -> rusqlite::Result<Origin> {
+    let (remote, version): (String, String) = (row.get(2)?, row.get(4)?);
+    Ok(Origin {
+        remote: remote.parse().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
+        https: row.get(3)?,
+        version: match version.as_str() {
+            "1.0" => "1.0",
+            "2" => "2",
+            _ => "1.1",
+        },
     })
 }
 

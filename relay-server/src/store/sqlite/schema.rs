@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/v4.sql"),
     include_str!("schema/secrets.sql"),
     include_str!("schema/kept.sql"),
+    include_str!("schema/sums.sql"),
 ];
 
 /// The schema version this program speaks.

@@ -22,7 +22,7 @@ pub(in super::super) fn event(
 ) -> rusqlite::Result<Option<Found>> {
     let snapshot = connection.unchecked_transaction()?;
     let Some(endpoint) = endpoint_of(&snapshot, id)? else { return Ok(None) };
-    let event = load(&snapshot, spool, endpoint, id)?;
+    let (event, _) = load(&snapshot, spool, endpoint, id)?;
     let sql = "SELECT seq, note, replay_of FROM events WHERE endpoint = ?1 AND id = ?2";
     let found = snapshot.query_row(sql, params![endpoint.0, id.as_bytes()], |row| {
         Ok(Found {
@@ -37,7 +37,7 @@ pub(in super::super) fn event(
     Ok(Some(found))
 }
 
-/// The body of an event, where it is kept, and whose it is.
+/// The body of an event, where it is kept, and whose it is. One that the disk has changed is as good as not kept.
 pub(in super::super) fn body(
     connection: &Connection,
     spool: &Arc<Spool>,
@@ -45,7 +45,13 @@ pub(in super::super) fn body(
 ) -> rusqlite::Result<Option<(EndpointId, Body)>> {
     let snapshot = connection.unchecked_transaction()?;
     let Some(endpoint) = endpoint_of(&snapshot, id)? else { return Ok(None) };
-    Ok(Some((endpoint, load(&snapshot, spool, endpoint, id)?.body)))
+    let (event, sound) = load(&snapshot, spool, endpoint, id)?;
+    let body = match event.body {
+        Body::Spooled(file) if !file.is_sound() => Body::Absent(file.len()),
+        Body::Memory(bytes) if !sound => Body::Absent(bytes.len() as u64),
+        body => body,
+    };
+    Ok(Some((endpoint, body)))
 }
 
 /// The newest replays, at most `limit`.
