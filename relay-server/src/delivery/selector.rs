@@ -55,6 +55,12 @@ impl Selector {
         }
     }
 
+    /// Whether it looks into the body, of which one above [`JSON_MAX`](super::content::JSON_MAX) bytes is not looked at.
+    #[must_use]
+    pub const fn reads_body(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Body)
+    }
+
     /// The event's key; `None` when it has none there.
     #[must_use]
     pub fn key(&self, head: &Head, content: &Content<'_>) -> Option<KeyHash> {

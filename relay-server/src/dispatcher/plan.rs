@@ -2,6 +2,7 @@
 
 use relay_protocol::id::Name;
 
+use crate::delivery::content::JSON_MAX;
 use crate::delivery::filter::{Verdict, View};
 use crate::delivery::{Content, KeyHash, Selector};
 use crate::endpoint::Settings;
@@ -52,7 +53,8 @@ impl Plan {
             let selector = selector?;
             let key = selector.key(head, content);
             if key.is_none() {
-                missing.push(format!("{what}: no key at {selector}"));
+                let unseen = if selector.reads_body() { unseen(size) } else { "" };
+                missing.push(format!("{what}: no key at {selector}{unseen}"));
             }
             key
         };
@@ -120,11 +122,17 @@ impl Plan {
 /// Why a group does not take an event, if so.
 fn filtered(settings: &Settings, group: &Name, view: &View<'_>) -> Option<String> {
     let filter = settings.filter_of(group)?;
+    let unseen = if filter.reads_body() { unseen(view.size) } else { "" };
     match filter.takes(view) {
         Verdict::Taken => None,
-        Verdict::NotTaken => Some(format!("the filter of group {group} does not take it")),
-        Verdict::Error(why) => Some(format!("the filter of group {group}: {why}")),
+        Verdict::NotTaken => Some(format!("the filter of group {group} does not take it{unseen}")),
+        Verdict::Error(why) => Some(format!("the filter of group {group}: {why}{unseen}")),
     }
+}
+
+/// What is to be said of a body that is too long to be looked into.
+fn unseen(size: u64) -> &'static str {
+    if size > JSON_MAX as u64 { "; nothing is seen of a body above 1 MiB" } else { "" }
 }
 
 fn ms(wait: std::time::Duration) -> u64 {
@@ -133,7 +141,7 @@ fn ms(wait: std::time::Duration) -> u64 {
 
 /// The plan for an event whose body is in a file: read, if it is not too large to be looked at. Blocking.
 pub(super) fn of_file(settings: &Settings, head: &Head, file: &Spooled, now_ms: u64) -> Plan {
-    let (size, most) = (file.len(), crate::delivery::content::JSON_MAX);
+    let (size, most) = (file.len(), JSON_MAX);
     let body = if size <= most as u64 { file.read(0, most).ok() } else { None };
     let content = body.as_deref().map_or_else(Content::elsewhere, Content::new);
     Plan::of(settings, head, &content, size, now_ms)

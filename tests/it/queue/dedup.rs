@@ -243,3 +243,21 @@ async fn the_key_may_be_the_body_or_a_place_in_it() {
         story.ledger().reads(&["pending", "duplicate", "pending"]).await;
     }
 }
+
+#[tokio::test]
+async fn nothing_is_seen_of_a_body_above_a_mebibyte_and_that_is_said() {
+    let settings =
+        [("reply", "ack"), ("dedup", "json:/id"), ("groups", "ci"), ("filter.ci", "body.id == 7")];
+    let story = Waiting::with(&settings).await;
+    for length in [100, 1 << 20] {
+        let body = format!("{{\"id\":7,\"x\":\"{}\"}}", "x".repeat(length));
+        taken(&story.post(&body).await);
+    }
+    let ledger = story.ledger();
+    ledger.reads(&["pending", "pending", "filtered", "pending"]).await;
+    let unseen = "nothing is seen of a body above 1 MiB";
+    let notes = ledger.notes();
+    assert_eq!(notes, [None, Some(format!("dedup: no key at json:/id; {unseen}"))]);
+    let why = ledger.deliveries()[2].detail.clone().unwrap();
+    assert!(why.ends_with(unseen), "{why}");
+}
