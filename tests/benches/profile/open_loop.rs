@@ -59,7 +59,9 @@ impl Times {
 pub(crate) fn bodies(length: Option<usize>) -> Arc<Vec<Vec<u8>>> {
     let mut luck = fastrand::Rng::with_seed(1);
     let mut body = || vec![b'x'; length.unwrap_or_else(|| usual_length(&mut luck))];
-    Arc::new((0..BODIES).map(|_| body()).collect())
+    // Of one length one will do.
+    let count = if length.is_some() { 1 } else { BODIES };
+    Arc::new((0..count).map(|_| body()).collect())
 }
 
 /// Posts so many a second for this long.
@@ -70,11 +72,23 @@ pub(crate) async fn post(
     rate: f64,
     time: Duration,
 ) -> Times {
+    post_among(to, &[path.to_owned()], bodies, rate, time).await
+}
+
+/// Posts so many a second for this long, to one path after the other.
+pub(crate) async fn post_among(
+    to: SocketAddr,
+    paths: &[String],
+    bodies: &Arc<Vec<Vec<u8>>>,
+    rate: f64,
+    time: Duration,
+) -> Times {
+    let paths: Arc<[String]> = paths.into();
     let (begun, next) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let all = (rate * time.as_secs_f64()) as u64;
     let mut posting = JoinSet::new();
     for _ in 0..CONNECTIONS {
-        let (next, bodies, path) = (Arc::clone(&next), Arc::clone(bodies), path.to_owned());
+        let (next, bodies, paths) = (Arc::clone(&next), Arc::clone(bodies), Arc::clone(&paths));
         posting.spawn(async move {
             let (mut times, mut kept) = (Times::default(), None);
             loop {
@@ -85,7 +99,9 @@ pub(crate) async fn post(
                 let due = begun + Duration::from_secs_f64(n as f64 / rate);
                 sleep_until(due).await;
                 let body = &bodies[n as usize % bodies.len()];
-                let request = Written::request("POST", &path).field("Host", "relay").body(body);
+                let request = Written::request("POST", &paths[n as usize % paths.len()])
+                    .field("Host", "relay")
+                    .body(body);
                 match timeout(PATIENCE, one(to, &mut kept, &request)).await {
                     Ok(Some(200..300)) => {
                         times.millis.push(due.elapsed().as_secs_f64() * 1000.0);
