@@ -3,11 +3,11 @@
 //!
 //! A request's journey, one direction: [`http`] → [`ingress`] → [`store`] → [`dispatcher`] → [`router`] → [`session`] ⇒
 //! the agent's line; the answer comes back as the outcome. Beside it: [`endpoint`] and [`access`] (what there is and who
-//! may), [`vault`] (secrets), [`api`] (for people and programs), [`tls`], [`config`], [`problem`] (every error's words).
-//! may), [`vault`] (secrets) and [`trust`] (who has sent an event), [`api`] (for people and programs), [`config`],
-//! [`problem`] (every error's words).
+//! may), [`vault`] (secrets) and [`trust`] (who has sent an event), [`address`] and [`throttle`] (who sends, and how
+//! often), [`api`] (for people and programs), [`tls`], [`workers`], [`config`], [`problem`] (every error's words).
 
 pub mod access;
+pub mod address;
 pub mod api;
 pub mod backlog;
 pub mod budget;
@@ -24,6 +24,7 @@ pub mod router;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod throttle;
 pub mod tls;
 pub mod trust;
 pub mod vault;

@@ -56,6 +56,10 @@ codes! {
     Unauthorized = "unauthorized" 401 No None,
     /// Nothing proves that the provider has sent it.
     SignatureInvalid = "signature_invalid" 401 No None,
+    /// The endpoint takes nothing from this address.
+    AddressNotAllowed = "address_not_allowed" 403 No None,
+    /// More than the endpoint, or the relay, takes in the time.
+    RateLimited = "rate_limited" 429 No Some(1),
     /// The body is above the endpoint's bound.
     BodyTooLarge = "body_too_large" 413 No None,
     /// The header fields are above the bound.
@@ -119,6 +123,8 @@ pub struct Problem {
     pub detail: String,
     /// Whether the target may have seen the request; usually the code's own.
     pub dispatched: Dispatched,
+    /// After how many seconds it makes sense to try again, if it does; usually the code's own.
+    pub retry_after: Option<u32>,
     /// Whether the connection is to be closed after it: the rest of the request was not read.
     pub close: bool,
 }
@@ -139,13 +145,20 @@ impl Problem {
     /// A problem with this code and these words.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), dispatched: code.dispatched(), close: false }
+        let (dispatched, retry_after) = (code.dispatched(), code.retry_after());
+        Self { code, detail: detail.into(), dispatched, retry_after, close: false }
     }
 
     /// The same, closing the connection.
     #[must_use]
     pub fn closing(self) -> Self {
         Self { close: true, ..self }
+    }
+
+    /// The same, saying after how many seconds to come again.
+    #[must_use]
+    pub fn after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// The answer. `request_id` finds the request again in the log.
@@ -172,7 +185,7 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(ERROR_HEADER, HeaderValue::from_static(code.as_str()));
-        if let Some(seconds) = code.retry_after() {
+        if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.close {

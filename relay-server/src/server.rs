@@ -21,7 +21,7 @@ use crate::config::{Config, PublicUrls};
 use crate::dispatcher::Dispatcher;
 use crate::endpoint::Directory;
 use crate::http::{Door, Front, Lobby, Routes};
-use crate::ingress::{HeadBounds, Ingress, TrustedProxies};
+use crate::ingress::{Admission, HeadBounds, Ingress, TrustedProxies};
 use crate::router::Router;
 use crate::session::Sessions;
 use crate::store::Store;
@@ -100,6 +100,7 @@ impl Server {
             bounds: HeadBounds { fields_max: config.headers_max, uri_max: config.uri_max },
             trusted: TrustedProxies(config.trusted_proxies.clone()),
             gate: gate(&config, &vault, &urls, &budget)?,
+            admission: Admission::new(config.rate_limit_address),
         };
         let api = Arc::new(Api {
             store: Arc::clone(&store),
@@ -274,7 +275,7 @@ fn gate(
 /// The door, closed.
 /// Without an admin token nobody could close what stands open to the world.
 fn refuse_open(config: &Config, access: &Access) -> anyhow::Result<()> {
-    if !access.has_admin() && !config.listen.ip().is_loopback() {
+    if !access.has_admin() && !config.listen.ip().to_canonical().is_loopback() {
         anyhow::bail!(
             "the store has no valid admin token, so the relay does not listen on {}: \
              make one with relay-server admin-token --data {}",

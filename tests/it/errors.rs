@@ -28,7 +28,7 @@ pub(crate) fn assert_problem(answer: &Message, code: &str, status: u16, dispatch
     assert!(!problem["request_id"].as_str().unwrap().is_empty());
     let come_back = answer.field("retry-after").and_then(|after| after.parse::<u32>().ok());
     let may = matches!(code, "target_refused" | "target_dns" | "target_tls" | "link_lost");
-    assert_eq!(come_back.is_some(), status == 503 || may, "{code}");
+    assert_eq!(come_back.is_some(), matches!(status, 429 | 503) || may, "{code}");
 }
 
 /// A relay with an endpoint and a token for it.

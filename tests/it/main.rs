@@ -1,6 +1,7 @@
 //! The stories: one module a feature, each test a sentence.
 
 mod acme;
+mod admission;
 mod agent_certificates;
 mod agents;
 mod cli;

@@ -110,6 +110,11 @@ pub const SETTINGS: &[Setting] = &[
         help: "Addresses and networks whose X-Forwarded-* is believed",
     },
     Setting {
+        name: "rate_limit_address",
+        default: "",
+        help: "What one address may send to public URLs, such as 100/s or 100/s:500",
+    },
+    Setting {
         name: "in_flight",
         default: "256MiB",
         help: "Bytes of requests held in memory at a time",

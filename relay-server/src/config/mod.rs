@@ -4,15 +4,16 @@ mod gather;
 mod tls;
 mod urls;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use relay_client::agent::LINES;
 use relay_trust::Profiles;
 
+use crate::address::Networks;
+use crate::delivery::Rate;
 use crate::endpoint::units::{bytes, duration};
 use crate::tls::TlsSettings;
 use crate::vault::KeySource;
@@ -46,7 +47,9 @@ pub struct Config {
     /// How many threads serve connections.
     pub workers: usize,
     /// The proxies whose `X-Forwarded-*` is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Networks,
+    /// What one address may send to public URLs, if that is bounded.
+    pub rate_limit_address: Option<Rate>,
     /// How many bytes of requests may be in memory.
     pub in_flight: usize,
     /// The longest header section, in bytes.
@@ -84,7 +87,10 @@ impl Config {
             workers: given
                 .take_optional("workers", |text| whole(text, 1, 256))
                 .unwrap_or_else(workers),
-            trusted_proxies: given.take("trusted_proxies", networks),
+            trusted_proxies: given
+                .take_optional("trusted_proxies", Networks::parse)
+                .unwrap_or_default(),
+            rate_limit_address: given.take_optional("rate_limit_address", Rate::parse),
             in_flight: given.take("in_flight", |text| size(text, 1 << 20, 1 << 40)),
             headers_max: given.take("headers_max", |text| size(text, 1 << 10, 40 << 10)),
             uri_max: given.take("uri_max", |text| size(text, 256, 15 << 10)),
@@ -139,17 +145,6 @@ fn domain(text: &str) -> Result<String, String> {
         !label.is_empty() && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
     };
     if lower.split('.').all(label) { Ok(lower) } else { Err(format!("{text:?} is no domain name")) }
-}
-
-fn networks(text: &str) -> Result<Vec<IpNet>, String> {
-    let parts = text.split([',', ' ']).map(str::trim).filter(|part| !part.is_empty());
-    let parse = |part: &str| {
-        let address = part.parse::<IpAddr>().map(IpNet::from);
-        part.parse()
-            .or(address)
-            .map_err(|_| format!("{part:?} is no address or network such as 10.0.0.0/8"))
-    };
-    parts.map(parse).collect()
 }
 
 fn whole(text: &str, least: usize, most: usize) -> Result<usize, String> {

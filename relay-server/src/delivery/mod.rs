@@ -18,7 +18,7 @@ pub mod step;
 pub use breaker::Breaker;
 pub use content::Content;
 pub use filter::Filter;
-pub use pace::{Pace, Rate};
+pub use pace::{Pace, Rate, Turn};
 pub use retry::Retry;
 pub use selector::{KeyHash, Selector};
 pub use state::State;

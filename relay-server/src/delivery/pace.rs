@@ -75,6 +75,13 @@ impl Rate {
         n.saturating_mul(self.per.ms()) / u64::from(self.count)
     }
 
+    /// The same rate for those who are refused beyond it, not held back: without a burst of its own, as many may come at
+    /// once as it counts.
+    #[must_use]
+    pub fn as_limit(self) -> Self {
+        Self { burst: self.burst.or(Some(self.count)), ..self }
+    }
+
     /// How many may go at once when nobody has gone for a while.
     #[must_use]
     pub fn burst(self) -> u32 {
@@ -126,6 +133,12 @@ impl Pace {
             return Turn::Now;
         }
         Turn::At(u64::try_from((after - depth).div_ceil(count)).unwrap_or(u64::MAX))
+    }
+
+    /// Whether nobody has gone lately.
+    #[must_use]
+    pub fn is_full(&self, now_ms: u64) -> bool {
+        self.full_at <= u128::from(now_ms) * u128::from(self.rate.count)
     }
 
     /// The same bucket at another rate.
@@ -200,6 +213,18 @@ mod tests {
             let measured = 100_000.0 / ((now - NOW) as f64 / 1000.0);
             assert!((measured / per_s - 1.0).abs() < 0.01, "{rate}: {measured} a second");
         }
+    }
+
+    #[test]
+    fn as_many_as_a_limit_counts_may_come_at_once() {
+        for (rate, burst) in [("5/s", 5), ("600/m", 600), ("100/s:7", 7)] {
+            assert_eq!(Rate::parse(rate).unwrap().as_limit().burst(), burst, "{rate}");
+        }
+        let mut pace = Pace::new(Rate::parse("2/s").unwrap().as_limit());
+        assert!(pace.is_full(NOW));
+        let turns = [pace.take(NOW), pace.take(NOW), pace.take(NOW)];
+        assert_eq!(turns, [Turn::Now, Turn::Now, Turn::At(NOW + 500)]);
+        assert!(!pace.is_full(NOW + 999) && pace.is_full(NOW + 1000));
     }
 
     #[test]

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderName, TRANSFER_ENCODING, VIA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
-use ipnet::IpNet;
 use relay_client::fields::end_to_end;
 use relay_protocol::id::EventId;
 use relay_protocol::webhook::Fields;
 
+use crate::address::{Networks, hop};
 use crate::endpoint::EndpointId;
 use crate::event::{Head, Origin};
 use crate::http::Peer;
@@ -34,33 +34,30 @@ pub struct HeadBounds {
 
 /// The proxies in front of the relay, whose `X-Forwarded-*` is believed.
 #[derive(Debug, Clone, Default)]
-pub struct TrustedProxies(pub Vec<IpNet>);
+pub struct TrustedProxies(pub Networks);
 
 impl TrustedProxies {
-    fn trusts(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|net| net.contains(&address))
+    /// Who sent the request: the peer, or whom it names if it is a trusted proxy.
+    #[must_use]
+    pub fn sender(&self, headers: &HeaderMap, peer: &Peer) -> IpAddr {
+        let mut sender = peer.address.ip().to_canonical();
+        let values = headers.get_all(FORWARDED_FOR).iter().rev();
+        let mut hops = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
+        // From the right, up to the first one that is no proxy of ours: what stands left of it anybody may have written.
+        // So may whoever made a proxy of ours write down what is no address.
+        while self.0.contains(sender) {
+            let named = hops.next().and_then(|text| hop(std::str::from_utf8(text).ok()?));
+            let Some(named) = named else { break };
+            sender = named;
+        }
+        sender
     }
 
-    /// Who sent the request, and whether over TLS: the peer's word counts only if it is a trusted proxy.
-    fn origin(&self, headers: &HeaderMap, peer: &Peer, version: &'static str) -> Origin {
-        let address = peer.address.ip().to_canonical();
-        if !self.trusts(address) {
-            return Origin { remote: address, https: peer.https, version };
-        }
-        let chain =
-            headers.get_all(FORWARDED_FOR).into_iter().filter_map(|value| value.to_str().ok());
-        let chain: Vec<IpAddr> = chain
-            .flat_map(|value| value.split(','))
-            .filter_map(|hop| hop.trim().parse().ok())
-            .collect();
-        // From the right, the first one that is no proxy of ours: what stands left of it anybody may have written.
-        let remote = chain.iter().rev().find(|hop| !self.trusts(**hop)).or(chain.first());
-        let proto = headers.get(FORWARDED_PROTO).map(|proto| proto == "https");
-        Origin {
-            remote: remote.copied().unwrap_or(address),
-            https: proto.unwrap_or(peer.https),
-            version,
-        }
+    /// Whether it came over TLS: the peer's word counts only if it is a trusted proxy.
+    fn is_https(&self, headers: &HeaderMap, peer: &Peer) -> bool {
+        let named = headers.get(FORWARDED_PROTO).map(|proto| proto == "https");
+        let believed = named.filter(|_| self.0.contains(peer.address.ip()));
+        believed.unwrap_or(peer.https)
     }
 }
 
@@ -72,7 +69,7 @@ pub(super) fn read(
     (id, endpoint): (EventId, EndpointId),
     parts: &Parts,
     path: Bytes,
-    peer: &Peer,
+    (remote, peer): (IpAddr, &Peer),
     trusted: &TrustedProxies,
     bounds: &HeadBounds,
     pseudonym: &str,
@@ -103,7 +100,7 @@ pub(super) fn read(
         method: method(&parts.method),
         path,
         fields: fields(parts),
-        origin: trusted.origin(&parts.headers, peer, version),
+        origin: Origin { remote, https: trusted.is_https(&parts.headers, peer), version },
         checked: None,
     })
 }

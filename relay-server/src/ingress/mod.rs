@@ -2,11 +2,13 @@
 //!
 //! It never meets a socket of an agent; what it learns of them comes as an outcome from the dispatcher.
 
+mod admission;
 mod answer;
 mod checked;
 mod head;
 pub mod intake;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,6 +27,7 @@ use crate::store::Store;
 use crate::trust::Gate;
 use intake::{Bounds, FirstLook, Intake, Whole};
 
+pub use admission::Admission;
 pub use answer::{AnswerBody, Said};
 pub use head::{HeadBounds, TrustedProxies};
 
@@ -45,6 +48,8 @@ pub struct Ingress {
     pub trusted: TrustedProxies,
     /// Who looks at what comes for endpoints that verify.
     pub gate: Gate,
+    /// Who may send, and how often.
+    pub admission: Admission,
 }
 
 impl Ingress {
@@ -61,14 +66,17 @@ impl Ingress {
     ) -> Result<Said, (Problem, String)> {
         let since = Instant::now();
         let unnamed = |problem| (problem, request_id());
+        let remote = self.trusted.sender(request.headers(), peer);
+        self.admission.at_the_door(remote).map_err(unnamed)?;
         let endpoint = endpoint.ok_or_else(|| {
             unnamed(
                 Problem::new(Code::UnknownEndpoint, "there is no endpoint with this key").closing(),
             )
         })?;
+        self.admission.to(&endpoint, remote, &self.directory).map_err(unnamed)?;
         let (head, headers, body) = {
             let (parts, body) = request.into_parts();
-            let head = self.head(&endpoint, &parts, path, peer).map_err(unnamed)?;
+            let head = self.head(&endpoint, &parts, path, (remote, peer)).map_err(unnamed)?;
             let verifies = endpoint.settings.verify.is_some();
             (head, verifies.then(|| checked::all_fields(&parts.headers)), body)
         };
@@ -136,11 +144,11 @@ impl Ingress {
         endpoint: &Endpoint,
         parts: &http::request::Parts,
         path: Bytes,
-        peer: &Peer,
+        from: (IpAddr, &Peer),
     ) -> Result<Head, Problem> {
         let pseudonym = self.dispatcher.pseudonym();
         let id = (self.store.new_id(), endpoint.id);
-        head::read(id, parts, path, peer, &self.trusted, &self.bounds, pseudonym)
+        head::read(id, parts, path, from, &self.trusted, &self.bounds, pseudonym)
     }
 }
 

@@ -10,6 +10,7 @@ use super::values::{
     wait,
 };
 use super::{Settings, Verify};
+use crate::address::Networks;
 use crate::delivery::{Filter, Rate, Retry, Selector};
 use crate::endpoint::units::{show_bytes, show_duration};
 
@@ -101,6 +102,12 @@ pub(super) const KEYS: &[Key] = &[
     key!(on_failure, v => choose(v, ON_FAILURE), x => chosen(x, ON_FAILURE)),
     key!(public_url, v => unless("default", v, url), x => show_or("default", x.as_deref(), str::to_owned)),
     key!(resign, v => choose(v, RESIGN), x => chosen(x, RESIGN)),
+    key!(allow, v => unless("all", v, Networks::parse), x => show_or("all", x.as_ref(), Networks::to_string)),
+    key!(rate_limit, v => unless("none", v, Rate::parse), x => show_or("none", x.as_ref(), Rate::to_string)),
+    key!(
+        rate_limit_address, v => unless("none", v, Rate::parse),
+        x => show_or("none", x.as_ref(), Rate::to_string)
+    ),
     key!(max_body, v => size(v, 0..=MAX_BODY_MAX), x => show_bytes(*x)),
     key!(keep_for, v => wait(v, MINUTE..=10 * YEAR), x => show_duration(*x)),
     key!(

@@ -14,6 +14,7 @@ use std::time::Duration;
 use relay_protocol::id::Name;
 use relay_trust::Profiles;
 
+use crate::address::Networks;
 use crate::delivery::{Filter, Rate, Retry, Selector};
 
 pub use choices::{Capture, Fallback, OnFailure, Order, Reply};
@@ -97,6 +98,12 @@ pub struct Settings {
     pub public_url: Option<Arc<str>>,
     /// Whether what is forwarded is signed anew.
     pub resign: bool,
+    /// From where requests are taken, if not from everywhere.
+    pub allow: Option<Networks>,
+    /// The most requests in a time.
+    pub rate_limit: Option<Rate>,
+    /// The most requests of one address in a time.
+    pub rate_limit_address: Option<Rate>,
     /// The longest body, in bytes.
     pub max_body: u64,
     /// How long a settled event is kept.
@@ -142,6 +149,9 @@ impl Default for Settings {
             on_failure: OnFailure::Reject,
             public_url: None,
             resign: false,
+            allow: None,
+            rate_limit: None,
+            rate_limit_address: None,
             max_body: 26 << 20,
             keep_for: 30 * DAY,
             keep_events: None,
