@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use relay_server::access::new_token;
 use relay_server::config::{Problems, gather};
-use relay_server::store::records::Scope;
+use relay_server::store::records::{Actor, Scope};
 use relay_server::store::{OpenError, Store, upkeep};
 use relay_server::vault::{HOW_TO, SealKey, beside};
 use relay_server::{Config, Server};
@@ -190,7 +190,7 @@ fn runtime() -> std::io::Result<Runtime> {
 
 async fn init(args: StoreArgs, key_file: Option<PathBuf>) -> Result<(), Failure> {
     let store = Store::init(&args.data)?;
-    print_admin_token(&store).await?;
+    print_admin_token(&store, "relay-server init").await?;
     eprintln!(
         "The store is in {}. The token above may do everything; keep it safe.",
         args.data.display()
@@ -216,7 +216,7 @@ fn secrets_key(data: &Path, file: Option<&Path>) -> String {
 }
 
 async fn admin_token(args: StoreArgs) -> Result<(), Failure> {
-    print_admin_token(&Store::open(&args.data)?).await
+    print_admin_token(&Store::open(&args.data)?, "relay-server admin-token").await
 }
 
 fn check(args: &StoreArgs) -> Result<(), Failure> {
@@ -231,9 +231,9 @@ fn check(args: &StoreArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn print_admin_token(store: &Store) -> Result<(), Failure> {
+async fn print_admin_token(store: &Store, program: &str) -> Result<(), Failure> {
     let (text, token) = new_token(vec![Scope::Admin], None, None);
-    store.create_token(token).await?;
+    store.create_token(token, Actor::program(program)).await?;
     println!("{text}");
     Ok(())
 }

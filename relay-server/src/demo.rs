@@ -26,7 +26,7 @@ use relay_protocol::limits::STREAMS_MAX;
 use relay_server::access::{new_signing_secret, new_token};
 use relay_server::clock::now_ms;
 use relay_server::config::gather;
-use relay_server::store::records::Scope;
+use relay_server::store::records::{Actor, Scope};
 use relay_server::store::{OpenError, Store};
 use relay_server::vault::{SealKey, beside};
 use relay_server::{Config, Server};
@@ -54,6 +54,9 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 }
+
+/// What the demo is called where it is written down who made a token.
+const PROGRAM: &str = "relay-server demo";
 
 /// Shows it all, then serves until `stop`.
 pub(crate) async fn run(
@@ -91,7 +94,7 @@ pub(crate) async fn run(
     let served = serving.await;
     let _ = agent.await;
     let _ = shown.join();
-    store.revoke_token(token_id, now_ms()).await?;
+    store.revoke_token(token_id, now_ms(), Actor::program(PROGRAM)).await?;
     served.context("the relay has broken down")?
 }
 
@@ -152,7 +155,7 @@ async fn token(data: &Path) -> anyhow::Result<(String, String)> {
     };
     let (text, token) = new_token(vec![Scope::Admin], None, None);
     let id = token.id.clone();
-    store.create_token(token).await?;
+    store.create_token(token, Actor::program(PROGRAM)).await?;
     store.flush().await?;
     Ok((text, id))
 }

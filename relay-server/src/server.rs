@@ -37,6 +37,9 @@ const RECONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// What is taken from queues may take this part of the memory that requests may, beside them.
 const QUEUED_SHARE: usize = 4;
 
+/// How much time there is between two writes of when tokens were last used.
+const USES_APART: Duration = Duration::from_secs(5);
+
 /// A relay that listens.
 pub struct Server {
     config: Config,
@@ -61,7 +64,7 @@ impl Server {
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         let profiles = Arc::clone(&config.profiles);
         let store = Arc::new(Store::open(&config.data)?.with_profiles(profiles));
-        let (access, directory) = load(&store).await?;
+        let (access, directory) = load(&store, &config).await?;
         let vault = Arc::new(open_vault(&config, &store, &directory).await?);
         refuse_open(&config, &access)?;
         let listeners = listen_on(config.listen, config.workers)?;
@@ -204,12 +207,14 @@ impl Server {
         let keeping = keeping.map(|tls| tls.keep(Arc::clone(&self.store), stop.clone()));
         let keeping = keeping.map(tokio::spawn);
         self.dispatcher.watch_all();
+        let writing = tokio::spawn(write_uses(Arc::clone(&self.access), Arc::clone(&self.store)));
         stop.cancelled().await;
         tokio::select! {
             () = self.shut_down() => {}
             () = hurry.cancelled() => tracing::warn!("the shutdown was cut short"),
         }
         accepting.iter().for_each(JoinHandle::abort);
+        writing.abort();
         for ending in keeping.into_iter().chain(lobby) {
             let _ = ending.await;
         }
@@ -250,6 +255,7 @@ impl Server {
         }
         self.sessions.tasks.close();
         let _ = timeout(Duration::from_secs(3), self.sessions.tasks.wait()).await;
+        let _ = self.store.note_uses(self.access.uses()).await;
         if let Err(error) = self.store.flush().await {
             tracing::error!(%error, "the store could not be written to the end");
         }
@@ -272,7 +278,18 @@ fn gate(
     })
 }
 
-/// The door, closed.
+/// Writes down when tokens were last used, lazily.
+async fn write_uses(access: Arc<Access>, store: Arc<Store>) {
+    loop {
+        access.worth_writing().await;
+        // What is lost here is seen again at the token's next use, or written when the relay ends.
+        if let Err(error) = store.note_uses(access.uses()).await {
+            tracing::debug!(%error, "when tokens were last used is not written down");
+        }
+        tokio::time::sleep(USES_APART).await;
+    }
+}
+
 /// Without an admin token nobody could close what stands open to the world.
 fn refuse_open(config: &Config, access: &Access) -> anyhow::Result<()> {
     if !access.has_admin() && !config.listen.ip().to_canonical().is_loopback() {
@@ -291,7 +308,8 @@ fn line_setup(config: &Config) -> Setup {
 }
 
 /// Reads the tokens and endpoints that every request looks into.
-async fn load(store: &Store) -> anyhow::Result<(Arc<Access>, Arc<Directory>)> {
+async fn load(store: &Store, config: &Config) -> anyhow::Result<(Arc<Access>, Arc<Directory>)> {
+    store.set_audit_retention(config.audit_keep_for);
     let (access, directory) = (Access::default(), Directory::default());
     for token in store.tokens().await? {
         access.put(token);

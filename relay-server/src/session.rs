@@ -5,6 +5,7 @@
 mod subscription;
 mod upgrade;
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use relay_protocol::hello::{Hello, Served, Welcome};
 use relay_protocol::id::Name;
 use relay_protocol::line::Setup;
 use relay_protocol::reason::{Leaving, close};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,6 +66,8 @@ pub struct Session {
     pub subscriptions: Vec<Subscribed>,
     /// The line itself.
     pub carrier: Arc<Carrier>,
+    /// Told when its token is another than it was.
+    token_changed: Notify,
 }
 
 impl Session {
@@ -113,14 +116,10 @@ impl Sessions {
         self: &Arc<Self>,
         method: &Method,
         headers: &HeaderMap,
+        from: IpAddr,
         upgrade: Option<OnUpgrade>,
     ) -> Result<Response<()>, Problem> {
-        let Some(grant) = self.access.bearer(headers) else {
-            return Err(Problem::new(
-                Code::Unauthorized,
-                "the token is missing, wrong, expired or revoked",
-            ));
-        };
+        let grant = self.access.bearer(headers, from)?;
         if self.draining.is_cancelled() {
             return Err(Problem::new(Code::RelayDraining, "the relay is shutting down"));
         }
@@ -179,6 +178,14 @@ impl Sessions {
         }
     }
 
+    /// Has the sessions of a token see until when it counts.
+    pub fn look_again(&self, token: &str) {
+        let sessions = self.router.sessions();
+        for session in sessions.iter().filter(|session| session.is_held_by(token)) {
+            session.token_changed.notify_one();
+        }
+    }
+
     /// Closes the sessions of a token that was revoked.
     pub fn close_token(&self, token: &str) {
         let sessions = self.router.sessions();
@@ -204,16 +211,20 @@ impl Host {
         mut driver: Pin<Box<impl Future<Output = Ended>>>,
         mut inbox: mpsc::Receiver<Box<Event>>,
     ) {
+        let mut expired = false;
         let ended = loop {
+            let until_ms = self.sessions.access.until(&self.grant);
             tokio::select! {
                 ended = &mut driver => break ended,
                 Some(event) = inbox.recv() => self.happened(*event).await,
-                () = expiry(self.grant.expires_ms) => {
-                    self.carrier.close(close::NOT_ALLOWED, "the token has expired");
-                    self.grant.expires_ms = None;
+                () = token_changed(self.seated.as_ref()) => {}
+                () = expiry(until_ms), if !expired => {
+                    self.carrier.close(close::NOT_ALLOWED, "the token has expired or was replaced");
+                    expired = true;
                 }
             }
         };
+        self.sessions.access.touch(&self.grant);
         let agent = self.seated.as_ref().map_or("", |(session, _)| session.agent.as_str());
         let (session, token, why) = (&self.id, &self.grant.token, &ended);
         if ended.is_fault() {
@@ -257,13 +268,14 @@ impl Host {
             worker: here(),
             subscriptions,
             carrier: Arc::clone(&self.carrier),
+            token_changed: Notify::new(),
         });
         let (presence, older) = self.sessions.router.join(&session);
         if let Some(older) = older {
             older.carrier.close(close::REPLACED, "the same instance has come back on a newer line");
         }
         // After it is seated: a token revoked from here on closes it, and one revoked since the upgrade is seen here.
-        if !self.sessions.access.is_live(&self.grant.token) {
+        if !self.sessions.access.holds(&self.grant) {
             return Err((close::NOT_ALLOWED, "the token was revoked".into()));
         }
         self.carrier.welcome(hello, self.welcome(served)).map_err(|_| {
@@ -285,6 +297,7 @@ impl Host {
 
     fn welcome(&self, endpoints: Vec<Served>) -> Welcome {
         let setup = self.sessions.setup;
+        let until_ms = self.sessions.access.until(&self.grant);
         Welcome {
             version: relay_protocol::VERSIONS[0],
             session: self.id.clone(),
@@ -295,7 +308,7 @@ impl Host {
             line_credit: setup.line_credit,
             nodes: Vec::new(),
             endpoints,
-            token_expires_in_ms: self.grant.expires_ms.map(|at| at.saturating_sub(now_ms())),
+            token_expires_in_ms: until_ms.map(|at| at.saturating_sub(now_ms())),
         }
     }
 
@@ -333,9 +346,17 @@ impl Host {
             "a line goes on under another token"
         );
         // As in `introduce`: it may have been revoked in between.
-        if !self.sessions.access.is_live(&self.grant.token) {
+        if !self.sessions.access.holds(&self.grant) {
             self.carrier.close(close::NOT_ALLOWED, "the token was revoked");
         }
+    }
+}
+
+/// Completes when the token of a seated session is another than it was.
+async fn token_changed(seated: Option<&(Arc<Session>, Presence)>) {
+    match seated {
+        Some((session, _)) => session.token_changed.notified().await,
+        None => std::future::pending().await,
     }
 }
 

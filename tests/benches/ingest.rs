@@ -20,7 +20,7 @@ use relay_protocol::webhook::Fields;
 use relay_server::endpoint::{EndpointId, Key, Settings};
 use relay_server::event::{Body, Event, Head, Origin};
 use relay_server::store::Store;
-use relay_server::store::records::{Acceptance, NewDelivery, NewEndpoint, Room, Start};
+use relay_server::store::records::{Acceptance, Actor, NewDelivery, NewEndpoint, Room, Start};
 use relay_tests::folder::Folder;
 use relay_tests::load::{Load, post};
 use relay_tests::relay::Relay;
@@ -134,7 +134,8 @@ async fn store(time: Duration) -> f64 {
         set: Default::default(),
         settings: Settings::default(),
     };
-    let endpoint = store.create_endpoint(wanted).await.expect("an endpoint").id;
+    let endpoint =
+        store.create_endpoint(wanted, Actor::program("benches")).await.expect("an endpoint").id;
     let body = Bytes::from(vec![b'x'; BODY]);
     produce(time, async move || {
         store.accept(acceptance(endpoint, &body)).await.expect("it is kept");

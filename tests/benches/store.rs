@@ -9,8 +9,8 @@ use relay_protocol::webhook::Fields;
 use relay_server::endpoint::{Key, Settings};
 use relay_server::event::{Body, Event, Head, Origin};
 use relay_server::store::records::{
-    Acceptance, Attempt, AttemptResult, Lease, NewDelivery, NewEndpoint, Next, Room, Settlement,
-    Start,
+    Acceptance, Actor, Attempt, AttemptResult, Lease, NewDelivery, NewEndpoint, Next, Room,
+    Settlement, Start,
 };
 use relay_server::store::{Store, StoreError};
 
@@ -49,7 +49,7 @@ async fn main() {
         set: Default::default(),
         settings: Settings::default(),
     };
-    let endpoint = store.create_endpoint(endpoint).await.unwrap().id;
+    let endpoint = store.create_endpoint(endpoint, Actor::program("benches")).await.unwrap().id;
     let fields: Fields = [
         (&b"content-type"[..], &b"application/json"[..]),
         (b"host", b"127.0.0.1:19003"),

@@ -4,6 +4,7 @@ mod acme;
 mod admission;
 mod agent_certificates;
 mod agents;
+mod audit;
 mod cli;
 mod config;
 mod drain;

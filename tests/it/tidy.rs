@@ -169,7 +169,7 @@ fn http_ends_at_the_doors() {
         "relay-server/src/api/",
         "relay-server/src/session.rs",
         "relay-server/src/session/upgrade.rs",
-        "relay-server/src/access.rs",      // the bearer token
+        "relay-server/src/access/bearer.rs",
         "relay-server/src/problem.rs",     // errors become answers
         "relay-server/src/config/",        // URLs
         "relay-server/src/trust/fetch.rs", // what providers keep on the web

@@ -71,12 +71,53 @@ async fn a_token_that_expires_closes_its_line() {
 }
 
 #[tokio::test]
-async fn wrong_tokens_again_and_again_open_nothing_and_hold_nobody_up() {
-    let journey = Journey::to(Target::echo().await).await;
-    for round in 0..300 {
-        let bad = format!("wr_{}_{round:043}", id(&journey.token));
-        assert_eq!(ByHand::connect(journey.relay.address, &bad).await.err(), Some(401));
+async fn ten_thousand_wrong_tokens_are_slowed_open_nothing_and_lock_nobody_out() {
+    let mut relay = Relay::program(&[("trusted_proxies", "127.0.0.1")]).await;
+    let token = relay.token(&[]).await;
+    let asks = |from: &str, token: &str| {
+        let request = Written::request("GET", "/api/v1/tokens").field("Host", "relay");
+        request.field("X-Forwarded-For", from).field("Authorization", format!("Bearer {token}"))
+    };
+    // Of IPv6, a customer has a whole network of addresses.
+    let guess = |n: u32| {
+        asks(&format!("2001:db8:1:2::{n:x}"), &format!("wr_{}_{n:043}", id(&token))).bytes()
+    };
+    let (mut told, mut guesser) = ([0, 0], Connection::to(relay.address).await);
+    for batch in 0..100 {
+        guesser.send((0..100).flat_map(|n| guess(batch * 100 + n)).collect::<Vec<_>>()).await;
+        for _ in 0..100 {
+            let answer = guesser.answer_to("GET").await;
+            let slowed = answer.status() == 429;
+            let (code, status) = if slowed { ("rate_limited", 429) } else { ("unauthorized", 401) };
+            super::errors::assert_problem(&answer, code, status, "no");
+            told[usize::from(slowed)] += 1;
+        }
     }
+    assert!(told[0] < 100 && told[1] > 9900, "{told:?}");
+    // Whoever is right is let in at any time, from the same address as well; and no other address is meant.
+    for (from, token, status) in [
+        ("2001:db8:1:2::1", relay.admin.as_str(), 200),
+        ("2001:db8:1:2::2", "wr_x_y", 429),
+        ("2001:db8:1:3::1", "wr_x_y", 401),
+    ] {
+        guesser.send(asks(from, token).bytes()).await;
+        assert_eq!(guesser.answer_to("GET").await.status(), status, "{from}");
+    }
+    let said = relay.process().said();
+    assert!(!said.contains(&"0".repeat(30)) && said.lines().count() < 100, "{said}");
+}
+
+#[tokio::test]
+async fn agents_with_wrong_tokens_are_slowed_as_well() {
+    let journey = Journey::to(Target::echo().await).await;
+    let mut refusals = Vec::new();
+    for round in 0..100 {
+        let bad = format!("wr_{}_{round:043}", id(&journey.token));
+        refusals.extend(ByHand::connect(journey.relay.address, &bad).await.err());
+    }
+    assert_eq!(refusals[..20], [401; 20]);
+    assert!(refusals.len() == 100 && refusals.ends_with(&[429]), "{refusals:?}");
+    assert!(ByHand::connect(journey.relay.address, &journey.token).await.is_ok());
     assert_eq!(journey.through().post("/", "well").await.text(), "well");
 }
 

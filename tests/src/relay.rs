@@ -10,7 +10,7 @@ use relay_client::socket::Trust;
 use relay_client::way::Way;
 use relay_server::access::new_token;
 use relay_server::config::{SETTINGS, gather};
-use relay_server::store::records::Scope;
+use relay_server::store::records::{Actor, Scope};
 use relay_server::store::{OpenError, Store};
 use relay_server::vault::{SealKey, beside};
 use relay_server::{Config, Server};
@@ -112,7 +112,7 @@ impl Relay {
         let store = fresh_store(&data.path().join("store")).await;
         SealKey::make(&beside(&data.path().join("store"))).expect("a key for secrets");
         let (admin, token) = new_token(vec![Scope::Admin], None, None);
-        store.create_token(token).await.expect("a token");
+        store.create_token(token, Actor::program("tests")).await.expect("a token");
         store.flush().await.expect("it is written");
         drop(store);
         let mut relay = Self::nowhere(data, admin, settings);

@@ -10,8 +10,8 @@ use relay_server::delivery::KeyHash;
 use relay_server::endpoint::{EndpointId, Key, Settings};
 use relay_server::event::{Body, Event, Head, Origin};
 use relay_server::store::records::{
-    Acceptance, Attempt, AttemptResult, Due, EventFilter, Lease, NewDelivery, NewEndpoint, Next,
-    Receipt, Room, Settlement, Start, Summary, Want,
+    Acceptance, Actor, Attempt, AttemptResult, Due, EventFilter, Lease, NewDelivery, NewEndpoint,
+    Next, Receipt, Room, Settlement, Start, Summary, Want,
 };
 use relay_server::store::{Store, StoreError};
 
@@ -173,7 +173,7 @@ pub async fn endpoint(store: &Store, name: &str) -> EndpointId {
         set: std::collections::BTreeMap::new(),
         settings: Settings::default(),
     };
-    store.create_endpoint(new).await.expect("an endpoint").id
+    store.create_endpoint(new, Actor::program("tests")).await.expect("an endpoint").id
 }
 
 /// An event.

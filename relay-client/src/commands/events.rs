@@ -112,7 +112,7 @@ impl<'a> Pages<'a> {
 }
 
 /// Writes to standard output; that nobody reads it any more ends the program quietly.
-fn say(bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn say(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),

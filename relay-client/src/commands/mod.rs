@@ -1,5 +1,6 @@
 //! The command line, one file a command.
 
+mod audit;
 mod endpoints;
 mod events;
 mod failure;
@@ -82,11 +83,14 @@ enum Command {
     /// List, show, watch, export and replay events
     #[command(subcommand)]
     Events(Box<events::Events>),
-    /// Make, list and revoke tokens
+    /// Make, list, rotate and revoke tokens
     #[command(subcommand)]
     Tokens(tokens::Tokens),
     /// Check a saved request offline, and say why its signature fails
     Verify(Box<verify::Verify>),
+    /// See who has changed what
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 impl Cli {
@@ -106,6 +110,7 @@ impl Cli {
                 Command::Events(events) => events.run(&self.to).await,
                 Command::Tokens(tokens) => tokens.run(&self.to).await,
                 Command::Verify(verify) => verify.run(self.to.json),
+                Command::Audit(audit) => audit.run(&self.to).await,
             }
         })
     }

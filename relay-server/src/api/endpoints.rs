@@ -174,9 +174,8 @@ pub(super) async fn create(
     }
     let secrets = secrets::first(&api.vault, &name, &wanted.secrets, signing_secret.as_deref())?;
     let (created_ms, set) = (now_ms(), wanted.settings);
-    let made =
-        api.store.create_endpoint(NewEndpoint { name, key, secrets, created_ms, set, settings });
-    let made = made.await?;
+    let new = NewEndpoint { name, key, secrets, created_ms, set, settings };
+    let made = api.store.create_endpoint(new, who.actor()).await?;
     // Before it can be reached: no event of it is looked at without its secrets.
     api.vault.welcome(&made).await?;
     let endpoint = api.directory.put(made);
@@ -193,7 +192,7 @@ pub(super) async fn remove(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Refused> {
     let endpoint = administered(&api, &who, &name)?;
-    api.store.delete_endpoint(endpoint.id).await?;
+    api.store.delete_endpoint(endpoint.id, who.actor()).await?;
     api.directory.remove(&endpoint);
     api.vault.forget(endpoint.id);
     api.dispatcher.forget(&endpoint);

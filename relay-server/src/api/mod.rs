@@ -2,6 +2,7 @@
 //!
 //! Every answer is JSON; every error is a problem document (RFC 9457).
 
+mod audit;
 mod endpoints;
 mod events;
 mod health;
@@ -10,6 +11,7 @@ mod replays;
 mod time;
 mod tokens;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -26,9 +28,11 @@ use crate::access::{Access, Grant};
 use crate::config::PublicUrls;
 use crate::dispatcher::Dispatcher;
 use crate::endpoint::Directory;
+use crate::http::Remote;
 use crate::problem::{Code, Problem, request_id};
 use crate::router::Router as Sessions;
 use crate::session::Sessions as SessionKeeper;
+use crate::store::records::Actor;
 use crate::store::{Store, StoreError};
 use crate::tls::Tls;
 use crate::vault::{Vault, VaultError};
@@ -97,6 +101,8 @@ pub fn routes(api: Arc<Api>) -> Router {
         .route("/api/v1/replays", get(replays::list).post(replays::many))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/api/v1/tokens/{id}/rotate", post(tokens::rotate))
+        .route("/api/v1/audit", get(audit::list))
         .fallback(|| async { Refused::new(Code::NotFound, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
             Refused::new(Code::MethodNotAllowed, "this path is not served with this method")
@@ -146,22 +152,27 @@ impl From<VaultError> for Refused {
     }
 }
 
-/// Whoever shows a good token.
+/// Whoever shows a good token, and from where.
 #[derive(Debug)]
-struct Bearer(Grant);
+struct Bearer(Grant, IpAddr);
 
 impl FromRequestParts<Arc<Api>> for Bearer {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refused> {
-        let grant = api.access.bearer(&parts.headers);
-        let refused =
-            || Refused::new(Code::Unauthorized, "the token is missing, wrong, expired or revoked");
-        grant.map(Self).ok_or_else(refused)
+        let Remote(from) = *parts.extensions.get().expect("the door says where a request is from");
+        let grant = api.access.bearer(&parts.headers, from);
+        grant.map(|grant| Self(grant, from)).map_err(|denied| Refused(denied.into()))
     }
 }
 
 impl Bearer {
+    /// Who it is, for what is written down.
+    fn actor(&self) -> Actor {
+        let Grant { token, name, .. } = &self.0;
+        Actor { token: Some(token.clone()), name: name.clone(), address: Some(self.1) }
+    }
+
     /// Refuses whoever may not do everything.
     fn admin(&self) -> Result<(), Refused> {
         if self.0.is_admin() {

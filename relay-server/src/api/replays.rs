@@ -85,9 +85,9 @@ struct Order<'a> {
 
 impl Order<'_> {
     async fn begin(&self, what: String) -> Result<u32, Refused> {
-        let (token, endpoint) = (self.who.0.token.clone(), self.endpoint.id);
-        tracing::info!(endpoint = %self.endpoint.name, by = token, what, "a replay");
-        let order = ReplayOrder { at_ms: now_ms(), token, endpoint, what };
+        let (by, endpoint) = (self.who.actor(), self.endpoint.id);
+        tracing::info!(endpoint = %self.endpoint.name, by = self.who.0.token, what, "a replay");
+        let order = ReplayOrder { at_ms: now_ms(), by, endpoint, what };
         Ok(self.api.store.begin_replay(order).await?)
     }
 

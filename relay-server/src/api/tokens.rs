@@ -1,6 +1,7 @@
-//! Tokens over the API: list, create, revoke.
+//! Tokens over the API: list, create, rotate, revoke.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use http::StatusCode;
@@ -8,32 +9,49 @@ use relay_protocol::id::Name;
 use serde::{Deserialize, Serialize};
 
 use super::{Api, Bearer, Json, Refused};
-use crate::access::new_token;
+use crate::access::{new_secret, new_token};
 use crate::clock::now_ms;
 use crate::endpoint::units::duration;
 use crate::problem::Code;
-use crate::store::records::{Scope, Token};
+use crate::store::records::{NewSecretOfToken, Scope, Token};
+
+/// How long a secret that is replaced still counts, if nobody says otherwise.
+const GRACE: Duration = Duration::from_secs(3600);
+
+/// The longest name, in characters.
+const NAME_MAX: usize = 80;
 
 /// A token as the API shows it: never its secret.
 #[derive(Serialize)]
 pub(super) struct Shown {
     id: String,
+    name: Option<String>,
     scopes: Vec<&'static str>,
     /// `null` for all endpoints.
     endpoints: Option<Vec<Name>>,
     created_at_ms: u64,
     expires_at_ms: Option<u64>,
     revoked_at_ms: Option<u64>,
+    /// Until when the secret that it had before counts.
+    old_secret_until_ms: Option<u64>,
+    last_used_at_ms: Option<u64>,
+    /// How many agents' lines it holds.
+    lines: usize,
 }
 
-fn show_token(token: &Token) -> Shown {
+fn show_token(api: &Api, token: &Token) -> Shown {
+    let lines = api.router.sessions().iter().filter(|one| one.is_held_by(&token.id)).count();
     Shown {
         id: token.id.clone(),
+        name: token.name.clone(),
         scopes: token.scopes.iter().map(|scope| scope.as_str()).collect(),
         endpoints: token.endpoints.clone(),
         created_at_ms: token.created_ms,
         expires_at_ms: token.expires_ms,
         revoked_at_ms: token.revoked_ms,
+        old_secret_until_ms: token.old.map(|old| old.until_ms).filter(|until| now_ms() < *until),
+        last_used_at_ms: if lines > 0 { Some(now_ms()) } else { token.used_ms },
+        lines,
     }
 }
 
@@ -42,7 +60,7 @@ pub(super) async fn list(
     who: Bearer,
 ) -> Result<axum::Json<Vec<Shown>>, Refused> {
     who.admin()?;
-    Ok(axum::Json(api.access.all().iter().map(show_token).collect()))
+    Ok(axum::Json(api.access.all().iter().map(|token| show_token(&api, token)).collect()))
 }
 
 /// What is asked for.
@@ -57,6 +75,8 @@ pub(super) struct Wanted {
     scopes: Vec<String>,
     /// A duration such as `90d`.
     expires: Option<String>,
+    /// What people call it.
+    name: Option<String>,
 }
 
 /// A new token with its secret, which is shown this once.
@@ -78,13 +98,47 @@ pub(super) async fn create(
     let endpoints = endpoints(&api, &wanted.endpoints)?;
     let lasts = wanted.expires.as_deref().map(duration).transpose();
     let lasts = lasts.map_err(|why| bad(format!("expires: {why}")))?;
-    let expires_ms = lasts.map(|lasts| now_ms() + lasts.as_millis() as u64);
-    let (text, token) = new_token(scopes, endpoints, expires_ms);
-    api.store.create_token(token.clone()).await?;
+    let name = wanted.name.map(name).transpose().map_err(bad)?;
+    let (text, token) = new_token(scopes, endpoints, lasts.map(from_now));
+    let token = Token { name, ..token };
+    api.store.create_token(token.clone(), who.actor()).await?;
     tracing::info!(token = token.id, by = who.0.token, "a token was made");
-    let shown = show_token(&token);
+    let shown = show_token(&api, &token);
     api.access.put(token);
     Ok((StatusCode::CREATED, axum::Json(Made { token: text, shown })))
+}
+
+/// How the old secret goes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rotation {
+    /// How long it still counts: a duration.
+    grace: Option<String>,
+}
+
+pub(super) async fn rotate(
+    State(api): State<Arc<Api>>,
+    who: Bearer,
+    Path(id): Path<String>,
+    Json(wanted): Json<Rotation>,
+) -> Result<axum::Json<Made>, Refused> {
+    who.admin()?;
+    let grace = wanted.grace.as_deref().map_or(Ok(GRACE), duration);
+    let grace = grace.map_err(|why| Refused::new(Code::BadRequest, format!("grace: {why}")))?;
+    let token = api.access.by_id(&id);
+    if token.is_some_and(|token| token.expires_ms.is_some_and(|expires| expires <= now_ms())) {
+        return Err(Refused::new(Code::Conflict, "the token has expired; make a new one"));
+    }
+    let (text, hash) = new_secret(&id);
+    let new = NewSecretOfToken { hash, old_until_ms: from_now(grace) };
+    api.store.rotate_token(id.clone(), new, who.actor()).await?;
+    api.access.rotate(&id, new);
+    // Lines that came with the old secret end with its grace, those with an older one now.
+    api.sessions.look_again(&id);
+    tracing::info!(token = id, by = who.0.token, "a token was rotated");
+    let gone = || Refused::new(Code::NotFound, format!("there is no token {id}"));
+    let shown = show_token(&api, &api.access.by_id(&id).ok_or_else(gone)?);
+    Ok(axum::Json(Made { token: text, shown }))
 }
 
 pub(super) async fn revoke(
@@ -94,11 +148,25 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, Refused> {
     who.admin()?;
     let at_ms = now_ms();
-    api.store.revoke_token(id.clone(), at_ms).await?;
+    api.store.revoke_token(id.clone(), at_ms, who.actor()).await?;
     api.access.revoke(&id, at_ms);
     api.sessions.close_token(&id);
     tracing::info!(token = id, by = who.0.token, "a token was revoked");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// In so long, in milliseconds of the Unix epoch.
+fn from_now(wait: Duration) -> u64 {
+    now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn name(text: String) -> Result<String, String> {
+    let fits = (1..=NAME_MAX).contains(&text.chars().count());
+    if fits && !text.chars().any(char::is_control) {
+        Ok(text)
+    } else {
+        Err(format!("name: 1 to {NAME_MAX} characters, and no control characters"))
+    }
 }
 
 fn scopes(names: &[String]) -> Result<Vec<Scope>, String> {

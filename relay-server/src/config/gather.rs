@@ -115,6 +115,11 @@ pub const SETTINGS: &[Setting] = &[
         help: "What one address may send to public URLs, such as 100/s or 100/s:500",
     },
     Setting {
+        name: "audit_keep_for",
+        default: "365d",
+        help: "How long it is kept who has changed what",
+    },
+    Setting {
         name: "in_flight",
         default: "256MiB",
         help: "Bytes of requests held in memory at a time",

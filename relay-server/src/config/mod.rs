@@ -50,6 +50,8 @@ pub struct Config {
     pub trusted_proxies: Networks,
     /// What one address may send to public URLs, if that is bounded.
     pub rate_limit_address: Option<Rate>,
+    /// How long it is kept who has changed what, in milliseconds.
+    pub audit_keep_for: u64,
     /// How many bytes of requests may be in memory.
     pub in_flight: usize,
     /// The longest header section, in bytes.
@@ -91,6 +93,7 @@ impl Config {
                 .take_optional("trusted_proxies", Networks::parse)
                 .unwrap_or_default(),
             rate_limit_address: given.take_optional("rate_limit_address", Rate::parse),
+            audit_keep_for: given.take("audit_keep_for", lifetime),
             in_flight: given.take("in_flight", |text| size(text, 1 << 20, 1 << 40)),
             headers_max: given.take("headers_max", |text| size(text, 1 << 10, 40 << 10)),
             uri_max: given.take("uri_max", |text| size(text, 256, 15 << 10)),
@@ -163,6 +166,12 @@ fn size(text: &str, least: u64, most: u64) -> Result<usize, String> {
 
 fn between(text: &str, least_s: u64, most_s: u64) -> Result<Duration, String> {
     milliseconds(text, least_s * 1000, most_s * 1000)
+}
+
+/// A time of up to ten years, in milliseconds.
+fn lifetime(text: &str) -> Result<u64, String> {
+    let wait = between(text, 1, 3650 * 86_400)?;
+    Ok(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn milliseconds(text: &str, least: u64, most: u64) -> Result<Duration, String> {

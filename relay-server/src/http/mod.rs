@@ -8,7 +8,7 @@ mod routes;
 
 use std::convert::Infallible;
 use std::future::ready;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,10 @@ pub struct Peer {
     pub shown: Shown,
     asking: caller::Phase,
 }
+
+/// Who has sent a request to the API: the address that is behind the trusted proxies.
+#[derive(Debug, Clone, Copy)]
+pub struct Remote(pub IpAddr);
 
 impl Peer {
     fn in_clear(address: SocketAddr) -> Self {

@@ -11,7 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use relay_protocol::CONNECT_PATH;
 use tower::ServiceExt;
 
-use super::{Asking, Peer, ResponseBody};
+use super::{Asking, Peer, Remote, ResponseBody};
 use crate::endpoint::Endpoint;
 use crate::ingress::{self, Ingress};
 use crate::problem::{Code, Problem, request_id};
@@ -63,8 +63,8 @@ impl Routes {
             Ok(Route::Hook { endpoint, path }) => {
                 ingress::answer(self.ingress.take(request, endpoint, path, &peer).await, &peer)
             }
-            Ok(Route::Connect) => self.connect(request),
-            Ok(Route::Api) => Box::pin(self.call_api(request)).await,
+            Ok(Route::Connect) => self.connect(request, &peer),
+            Ok(Route::Api) => Box::pin(self.call_api(request, &peer)).await,
             Err(problem) => problem.response(&request_id()).map(ResponseBody::whole),
         })
     }
@@ -105,14 +105,21 @@ impl Routes {
         Err(Problem::new(code, words).closing())
     }
 
-    async fn call_api(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+    async fn call_api(
+        &self,
+        mut request: Request<Incoming>,
+        peer: &Peer,
+    ) -> Response<ResponseBody> {
+        let from = Remote(self.ingress.trusted.sender(request.headers(), peer));
+        request.extensions_mut().insert(from);
         let Ok(response) = self.api.clone().oneshot(request.map(axum::body::Body::new)).await;
         response.map(ResponseBody::Api)
     }
 
-    fn connect(&self, mut request: Request<Incoming>) -> Response<ResponseBody> {
+    fn connect(&self, mut request: Request<Incoming>, peer: &Peer) -> Response<ResponseBody> {
+        let from = self.ingress.trusted.sender(request.headers(), peer);
         let upgrade = request.extensions_mut().remove::<OnUpgrade>();
-        match self.sessions.connect(request.method(), request.headers(), upgrade) {
+        match self.sessions.connect(request.method(), request.headers(), from, upgrade) {
             Ok(response) => response.map(|()| ResponseBody::Whole(None)),
             Err(problem) => problem.response(&request_id()).map(ResponseBody::whole),
         }

@@ -11,6 +11,7 @@ mod seen;
 pub mod spool;
 mod sqlite;
 mod sums;
+mod tokens;
 pub mod upkeep;
 
 use std::path::Path;
@@ -23,8 +24,8 @@ use tokio::sync::{Notify, oneshot};
 use crate::endpoint::{Endpoint, EndpointId};
 use ids::Ids;
 use records::{
-    Acceptance, Change, Due, Keep, NewEndpoint, OldKey, Promise, Receipt, SealedSecret,
-    SecretChange, Settlement, Standing, Token, Want,
+    Acceptance, Act, Actor, Change, Due, Keep, NewEndpoint, OldKey, Promise, Receipt, SealedSecret,
+    SecretChange, Settlement, Standing, Want,
 };
 pub use replays::REPLAY_STEP_MAX;
 pub use seen::Feed;
@@ -226,8 +227,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Exists`] when its name or key is taken.
-    pub async fn create_endpoint(&self, new: NewEndpoint) -> Result<Endpoint, StoreError> {
-        self.writer.write(move |db, _| sqlite::endpoints::create(db, new)).await
+    pub async fn create_endpoint(
+        &self,
+        new: NewEndpoint,
+        by: Actor,
+    ) -> Result<Endpoint, StoreError> {
+        let write = move |db: &_, _: &mut _| {
+            let made = sqlite::endpoints::create(db, new)?;
+            if let Ok(made) = &made {
+                sqlite::audit::write(db, &Act::endpoint_created(by, made))?;
+            }
+            Ok(made)
+        };
+        self.writer.write(write).await
     }
 
     /// Changes an endpoint and gives it as it is now.
@@ -239,9 +251,21 @@ impl Store {
         &self,
         id: EndpointId,
         change: Change,
+        by: Actor,
     ) -> Result<Endpoint, StoreError> {
         let profiles = Arc::clone(&self.profiles);
-        self.writer.write(move |db, _| sqlite::endpoints::change(db, id, change, &profiles)).await
+        let write = move |db: &_, _: &mut _| {
+            let Some(old) = sqlite::endpoints::by_id(db, id, &profiles)? else {
+                return Ok(Err(StoreError::NotFound("such endpoint".into())));
+            };
+            let act = Act::endpoint_changed(by, &change, &old);
+            let changed = sqlite::endpoints::change(db, old.clone(), change, &profiles)?;
+            if let Ok(changed) = &changed {
+                sqlite::audit::write(db, &act.with_settings(&old, changed))?;
+            }
+            Ok(changed)
+        };
+        self.writer.write(write).await
     }
 
     /// The keys that were rotated away.
@@ -261,8 +285,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is none.
-    pub async fn delete_endpoint(&self, id: EndpointId) -> Result<(), StoreError> {
-        self.writer.write(move |db, books| sqlite::endpoints::delete(db, books, id)).await?;
+    pub async fn delete_endpoint(&self, id: EndpointId, by: Actor) -> Result<(), StoreError> {
+        let profiles = Arc::clone(&self.profiles);
+        let write = move |db: &_, books: &mut _| {
+            let Some(old) = sqlite::endpoints::by_id(db, id, &profiles)? else {
+                return Ok(Err(StoreError::NotFound("such endpoint".into())));
+            };
+            let act = Act::new(by, "endpoint.deleted", old.name.as_str());
+            tokens::told(db, sqlite::endpoints::delete(db, books, id)?, &act)
+        };
+        self.writer.write(write).await?;
         self.writer.set_retention(id, None);
         Ok(())
     }
@@ -302,30 +334,6 @@ impl Store {
     /// When the store is unavailable.
     pub async fn set_seal_check(&self, sealed: Vec<u8>) -> Result<(), StoreError> {
         self.writer.write(move |db, _| sqlite::secrets::set_check(db, &sealed)).await
-    }
-
-    /// Every token, revoked ones too.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
-        self.reader.read(sqlite::tokens::all).await
-    }
-
-    /// Keeps a new token.
-    ///
-    /// # Errors
-    /// When the store is unavailable.
-    pub async fn create_token(&self, token: Token) -> Result<(), StoreError> {
-        self.writer.write(move |db, _| sqlite::tokens::create(db, &token)).await
-    }
-
-    /// Marks a token as revoked.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] when there is none.
-    pub async fn revoke_token(&self, id: String, at_ms: u64) -> Result<(), StoreError> {
-        self.writer.write(move |db, _| sqlite::tokens::revoke(db, &id, at_ms)).await
     }
 
     /// Waits until everything submitted so far is durable.

@@ -1,10 +1,12 @@
 //! What goes into the store and comes out of it: plain data, the same for every engine.
 
+mod audit;
 mod bounds;
 mod lease;
 mod replay;
 mod secret;
 mod seen;
+mod token;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,11 +19,13 @@ use crate::delivery::KeyHash;
 use crate::endpoint::{EndpointId, Key, Settings};
 use crate::event::Event;
 
+pub use audit::{Act, ActFilter, Actor, Changed, Noted};
 pub use bounds::{Keep, Room};
 pub use lease::{Due, Gather, Leased, Want};
 pub use replay::{ReplayOf, ReplayOrder, ReplayStep, Replayable, Replayed};
 pub use secret::{NewSecret, Purpose, SealedSecret, SecretChange};
 pub use seen::{Backlog, Count, Delivery, EventFilter, Found, ReplayNote, Summary, Tried};
+pub use token::{NewSecretOfToken, OldSecret, Scope, Token};
 
 /// An endpoint to be made.
 #[derive(Debug)]
@@ -62,60 +66,6 @@ pub struct OldKey {
     pub endpoint: EndpointId,
     /// Until when, in milliseconds of the Unix epoch.
     pub until_ms: u64,
-}
-
-/// What a token lets its holder do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// Hold agent lines.
-    Listen,
-    /// Look at endpoints and events.
-    Read,
-    /// Replay events.
-    Replay,
-    /// Everything, endpoints and tokens included.
-    Admin,
-}
-
-impl Scope {
-    /// Every scope.
-    pub const ALL: [Self; 4] = [Self::Listen, Self::Read, Self::Replay, Self::Admin];
-
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Listen => "listen",
-            Self::Read => "read",
-            Self::Replay => "replay",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The scope of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
-    }
-}
-
-/// A token as it is kept: never the secret itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// The public part.
-    pub id: String,
-    /// SHA-256 of the secret part, which has more entropy than any search reaches.
-    pub hash: [u8; 32],
-    /// What it allows.
-    pub scopes: Vec<Scope>,
-    /// For which endpoints; `None` for all, also those to come.
-    pub endpoints: Option<Vec<Name>>,
-    /// When it was made, in milliseconds of the Unix epoch.
-    pub created_ms: u64,
-    /// When it expires.
-    pub expires_ms: Option<u64>,
-    /// When it was revoked.
-    pub revoked_ms: Option<u64>,
 }
 
 /// A delivery of an event, in the hands of who attempts it. Only its holder may settle it.

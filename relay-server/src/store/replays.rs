@@ -1,8 +1,11 @@
 //! Replays: written down, then made due again in steps, so that nobody waits long behind one.
 
+use std::sync::Arc;
+
 use relay_protocol::id::{EventId, Name};
 
-use super::records::{EventFilter, ReplayOrder, ReplayStep, Replayable, Replayed};
+use super::records::{Act, EventFilter, ReplayOrder, ReplayStep, Replayable, Replayed};
+use super::tokens::told;
 use super::{Store, StoreError, sqlite};
 use crate::endpoint::EndpointId;
 
@@ -15,7 +18,15 @@ impl Store {
     /// # Errors
     /// When the store is unavailable or has too much to write.
     pub async fn begin_replay(&self, order: ReplayOrder) -> Result<u32, StoreError> {
-        self.writer.write(move |db, _| sqlite::replay::begin(db, &order)).await
+        let profiles = Arc::clone(&self.profiles);
+        let write = move |db: &_, _: &mut _| {
+            let found = sqlite::endpoints::by_id(db, order.endpoint, &profiles)?;
+            let name = found.as_ref().map_or("", |endpoint| endpoint.name.as_str());
+            let act = Act::new(order.by.clone(), "event.replayed", name)
+                .with("what", Some(order.what.clone()));
+            told(db, sqlite::replay::begin(db, &order)?, &act)
+        };
+        self.writer.write(write).await
     }
 
     /// Makes deliveries of these events due again; they are durable when this returns.

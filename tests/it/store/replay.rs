@@ -4,7 +4,7 @@ use relay_protocol::id::{EventId, Name};
 use relay_server::clock::now_ms;
 use relay_server::delivery::State;
 use relay_server::store::records::{
-    EventFilter, Next, ReplayOrder, ReplayStep, Replayable, Replayed, Room,
+    Actor, EventFilter, Next, ReplayOrder, ReplayStep, Replayable, Replayed, Room,
 };
 use relay_tests::shelf::{ROOMY, Shelf};
 
@@ -17,8 +17,9 @@ const ANY: Replayable = Replayable {
 };
 
 async fn begin(shelf: &Shelf) -> u32 {
-    let (token, what) = ("tok".to_owned(), "by hand".to_owned());
-    let order = ReplayOrder { at_ms: now_ms(), token, endpoint: shelf.endpoint, what };
+    let by = Actor { token: Some("tok".to_owned()), name: None, address: None };
+    let what = "by hand".to_owned();
+    let order = ReplayOrder { at_ms: now_ms(), by, endpoint: shelf.endpoint, what };
     shelf.store().begin_replay(order).await.unwrap()
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use relay_protocol::id::EventId;
 use relay_server::clock::now_ms;
 use relay_server::event::Body;
-use relay_server::store::records::{Keep, Next};
+use relay_server::store::records::{Actor, Keep, Next};
 use relay_server::store::spool::SPOOL_ABOVE;
 use relay_tests::shelf::{Shelf, due, endpoint, event};
 use relay_tests::wait::until;
@@ -78,7 +78,7 @@ async fn a_deleted_endpoint_goes_bit_by_bit_with_all_that_it_had() {
     let other = endpoint(shelf.store(), "other").await;
     shelf.note(event(other, EventId::now(), Body::Absent(0)), 200);
     shelf.store().flush().await.unwrap();
-    shelf.store().delete_endpoint(shelf.endpoint).await.unwrap();
+    shelf.store().delete_endpoint(shelf.endpoint, Actor::program("tests")).await.unwrap();
     shelf.reopen();
     until("it is gone", async || shelf.listed().await.is_empty()).await;
     assert_eq!(shelf.store().counts(other).await.unwrap().len(), 1);

@@ -41,7 +41,7 @@ pub(in crate::api) async fn set(
     }
     let keys: Vec<&str> = changes.settings.keys().map(String::as_str).collect();
     let keys = keys.join(" ");
-    let changed = apply(&api, &endpoint, Change::Settings(changes.settings)).await?;
+    let changed = apply(&api, &who, &endpoint, Change::Settings(changes.settings)).await?;
     tracing::info!(endpoint = %changed.name, by = who.0.token, keys, "an endpoint was set");
     Ok(axum::Json(show_endpoint(&api, &changed)))
 }
@@ -52,7 +52,7 @@ pub(in crate::api) async fn pause(
     Path(name): Path<String>,
 ) -> Result<axum::Json<Shown>, Refused> {
     let endpoint = administered(&api, &who, &name)?;
-    let changed = apply(&api, &endpoint, Change::Pause(now_ms())).await?;
+    let changed = apply(&api, &who, &endpoint, Change::Pause(now_ms())).await?;
     tracing::info!(endpoint = %changed.name, by = who.0.token, "an endpoint was paused");
     Ok(axum::Json(show_endpoint(&api, &changed)))
 }
@@ -63,7 +63,7 @@ pub(in crate::api) async fn resume(
     Path(name): Path<String>,
 ) -> Result<axum::Json<Shown>, Refused> {
     let endpoint = administered(&api, &who, &name)?;
-    let changed = apply(&api, &endpoint, Change::Resume).await?;
+    let changed = apply(&api, &who, &endpoint, Change::Resume).await?;
     // Whoever resumes it wants it to go on, also if it has paused itself.
     api.dispatcher.reopen(&changed);
     tracing::info!(endpoint = %changed.name, by = who.0.token, "an endpoint was resumed");
@@ -98,14 +98,20 @@ pub(in crate::api) async fn rotate_key(
     let change = Change::Key(Key::random(&endpoint.name), until_ms);
     // First, so that there is no moment in which it leads nowhere.
     api.directory.put_old_key(&endpoint.key, endpoint.id, until_ms);
-    let changed = apply(&api, &endpoint, change).await?;
+    let changed = apply(&api, &who, &endpoint, change).await?;
     tracing::info!(endpoint = %changed.name, by = who.0.token, "the key of an endpoint was rotated");
     Ok(axum::Json(show_endpoint(&api, &changed)))
 }
 
 /// Changes the endpoint in the store, then in memory, and has its queues looked at again.
-async fn apply(api: &Api, endpoint: &Endpoint, change: Change) -> Result<Arc<Endpoint>, Refused> {
-    let changed = api.directory.put(api.store.change_endpoint(endpoint.id, change).await?);
+async fn apply(
+    api: &Api,
+    who: &Bearer,
+    endpoint: &Endpoint,
+    change: Change,
+) -> Result<Arc<Endpoint>, Refused> {
+    let changed = api.store.change_endpoint(endpoint.id, change, who.actor()).await?;
+    let changed = api.directory.put(changed);
     api.store.set_retention(changed.id, Keep::of(&changed.settings));
     api.dispatcher.watch(&changed);
     Ok(changed)

@@ -141,7 +141,7 @@ impl Telling {
 
     /// Tells these, as far as they are wanted and may be seen.
     async fn send(&self, ids: &[(EndpointId, EventId)]) -> Result<(), Over> {
-        if !self.api.access.is_live(&self.who.0.token) {
+        if !self.api.access.holds(&self.who.0) {
             return Err(Over);
         }
         let ids: Vec<_> =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use relay_protocol::id::{EventId, Name};
 
-use super::Room;
+use super::{Actor, Room};
 use crate::endpoint::EndpointId;
 
 /// What an event was made from.
@@ -21,8 +21,8 @@ pub struct ReplayOf {
 pub struct ReplayOrder {
     /// Now, in milliseconds of the Unix epoch.
     pub at_ms: u64,
-    /// Who wants it: the token's public part.
-    pub token: String,
+    /// Who wants it.
+    pub by: Actor,
     /// Of which endpoint.
     pub endpoint: EndpointId,
     /// What, in words.

@@ -30,18 +30,23 @@ pub(in super::super) fn old_keys(connection: &Connection) -> rusqlite::Result<Ve
     connection.prepare(sql)?.query_map([], old_key)?.collect()
 }
 
+pub(in super::super) fn by_id(
+    connection: &Connection,
+    id: EndpointId,
+    profiles: &Profiles,
+) -> rusqlite::Result<Option<Endpoint>> {
+    let sql = "SELECT id, name, key, settings, created_ms, paused_ms FROM endpoints WHERE id = ?1";
+    connection.query_row(sql, [id.0], |row| endpoint(row, profiles)).optional()
+}
+
 /// Changes an endpoint as it is in the store, not as somebody remembers it.
 pub(in super::super) fn change(
     connection: &Connection,
-    id: EndpointId,
+    mut changed: Endpoint,
     change: Change,
     profiles: &Profiles,
 ) -> rusqlite::Result<Result<Endpoint, StoreError>> {
-    let sql = "SELECT id, name, key, settings, created_ms, paused_ms FROM endpoints WHERE id = ?1";
-    let found = connection.query_row(sql, [id.0], |row| endpoint(row, profiles));
-    let Some(mut changed) = found.optional()? else {
-        return Ok(Err(StoreError::NotFound("such endpoint".into())));
-    };
+    let id = changed.id;
     match change {
         Change::Settings(wanted) => {
             for (key, value) in wanted {

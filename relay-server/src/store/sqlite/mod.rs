@@ -1,5 +1,6 @@
 //! The embedded engine: SQLite in WAL mode, one writer thread, a few readers.
 
+pub(super) mod audit;
 pub(super) mod backup;
 mod batch;
 mod books;

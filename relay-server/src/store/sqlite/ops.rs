@@ -81,6 +81,8 @@ pub(super) struct Queue {
     /// What each endpoint keeps, and whether that has changed since it was looked at.
     pub(super) keeps: Keeps,
     pub(super) keeps_changed: bool,
+    /// How long it is kept who has changed what, in milliseconds, if not for ever.
+    pub(super) audit_ms: Option<u64>,
 }
 
 /// What the door and the thread share.

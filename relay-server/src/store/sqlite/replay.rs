@@ -16,7 +16,8 @@ pub(in super::super) fn begin(
     order: &ReplayOrder,
 ) -> rusqlite::Result<Result<u32, StoreError>> {
     let sql = "INSERT INTO replays(at_ms, token, endpoint, what, count) VALUES(?1, ?2, ?3, ?4, 0)";
-    let ReplayOrder { at_ms, token, endpoint, what } = order;
+    let ReplayOrder { at_ms, by, endpoint, what } = order;
+    let token = by.token.as_deref().unwrap_or_default();
     connection.prepare_cached(sql)?.execute(params![*at_ms as i64, token, endpoint.0, what])?;
     let number = u32::try_from(connection.last_insert_rowid());
     Ok(number.map_err(|_| StoreError::Unavailable("there are no numbers left for replays".into())))

@@ -9,6 +9,7 @@ use relay_protocol::id::{EventId, Name};
 use rusqlite::{Connection, params};
 
 use super::super::records::Keep;
+use super::audit;
 use super::books::{Books, QueueOf, Total};
 use super::removed;
 use crate::delivery::State;
@@ -75,14 +76,17 @@ impl Retention {
         &mut self,
         connection: &Connection,
         books: &mut Books,
-        keeps: impl FnOnce() -> Keeps,
+        keeps: impl FnOnce() -> (Keeps, Option<u64>),
     ) -> rusqlite::Result<Vec<EventId>> {
         let (began, now_ms) = (Instant::now(), crate::clock::now_ms());
         let mut spooled = Vec::new();
         let mut left = STEP_MAX;
         if self.is_through() {
             self.changed = false;
-            self.begin(connection, keeps(), now_ms)?;
+            let (keeps, audit_ms) = keeps();
+            self.begin(connection, keeps, now_ms)?;
+            let old_ms = audit_ms.map_or(0, |age_ms| now_ms.saturating_sub(age_ms));
+            self.changed |= audit::sweep(connection, old_ms)?;
         }
         while let Some(group) = self.removed.last()
             && left > 0

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/secrets.sql"),
     include_str!("schema/kept.sql"),
     include_str!("schema/sums.sql"),
+    include_str!("schema/access.sql"),
 ];
 
 /// The schema version this program speaks.
@@ -53,6 +54,8 @@ mod tests {
 
     /// Rows as version 1 wrote them.
     const OLD: &str = "
+        INSERT INTO tokens(id, hash, scopes, created_ms)
+            VALUES('t', x'0000000000000000000000000000000000000000000000000000000000000000', 'admin', 5);
         INSERT INTO endpoints(id, name, key, signing_secret, settings, last_seq, created_ms)
             VALUES(1, 'a', 'a-key', 's', '{}', 2, 5);
         INSERT INTO payloads VALUES(1, x'', NULL, x'6869'), (2, x'', NULL, x'');
@@ -82,6 +85,8 @@ mod tests {
         let totals = "SELECT n, bytes, gone FROM totals WHERE endpoint = 1";
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         assert_eq!(db.query_row(totals, [], read), Ok((2, 2, 0)));
+        let tokens = super::super::tokens::all(&db).unwrap();
+        assert_eq!((tokens.len(), &*tokens[0].id, &tokens[0].old), (1, "t", &None));
         let body: Vec<u8> = db
             .query_row(
                 "SELECT body FROM payloads JOIN events ON payload = n WHERE seq = 1",

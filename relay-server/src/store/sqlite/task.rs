@@ -183,7 +183,10 @@ impl Task {
 
     /// One step of retention, in a transaction of its own.
     fn sweep(&mut self) -> rusqlite::Result<()> {
-        let keeps = || self.shared.lock().keeps.clone();
+        let keeps = || {
+            let queue = self.shared.lock();
+            (queue.keeps.clone(), queue.audit_ms)
+        };
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let spooled = self.retention.step(&self.connection, &mut self.books, keeps)?;
         self.books.keep(&self.connection)?;

@@ -80,6 +80,11 @@ impl Writer {
         }
     }
 
+    pub(in super::super) fn set_audit_retention(&self, age_ms: u64) {
+        let mut queue = self.shared.lock();
+        (queue.audit_ms, queue.keeps_changed) = (Some(age_ms), true);
+    }
+
     pub(in super::super) fn submit(&self, op: Op, urgency: Urgency) -> Result<(), StoreError> {
         let queue = self.shared.lock();
         if let Some(why) = &queue.failed {
