@@ -19,15 +19,15 @@ use relay_protocol::hello::{Hello, Served, Welcome};
 use relay_protocol::id::Name;
 use relay_protocol::line::Setup;
 use relay_protocol::reason::{Leaving, close};
-use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Grant};
 use crate::backlog::Backlogs;
 use crate::clock::now_ms;
-use crate::endpoint::Directory;
+use crate::endpoint::{Directory, Endpoint, EndpointId};
 use crate::problem::{Code, Problem};
 use crate::router::{Presence, Router};
 use crate::store::records::Scope;
@@ -41,6 +41,9 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many events of one line may wait until its session has seen to them. An honest agent says HELLO once, and RENEW
 /// and GOAWAY rarely; whoever fills this is cut off.
 const EVENTS_MAX: usize = 16;
+
+/// How long a line may take to end what is under way on it when its agent is to open another.
+const COME_AGAIN_MS: u32 = 30_000;
 
 /// What this program calls itself.
 pub const RELAY: &str = concat!("relay-server/", env!("CARGO_PKG_VERSION"));
@@ -66,8 +69,6 @@ pub struct Session {
     pub subscriptions: Vec<Subscribed>,
     /// The line itself.
     pub carrier: Arc<Carrier>,
-    /// Told when its token is another than it was.
-    token_changed: Notify,
 }
 
 impl Session {
@@ -178,19 +179,31 @@ impl Sessions {
         }
     }
 
-    /// Has the sessions of a token see until when it counts.
-    pub fn look_again(&self, token: &str) {
-        let sessions = self.router.sessions();
-        for session in sessions.iter().filter(|session| session.is_held_by(token)) {
-            session.token_changed.notify_one();
+    /// Ends the sessions that serve nothing else than an endpoint that was deleted; it is not in the directory any more.
+    pub fn endpoint_went(&self, endpoint: EndpointId) {
+        for session in self.router.sessions() {
+            let served = || session.subscriptions.iter().map(|served| served.endpoint);
+            let is_left = |id| self.directory.by_id(id).is_some();
+            if served().any(|id| id == endpoint) && !served().any(is_left) {
+                session.carrier.close(close::UNKNOWN_ENDPOINT, "the endpoint was deleted");
+            }
         }
     }
 
-    /// Closes the sessions of a token that was revoked.
-    pub fn close_token(&self, token: &str) {
-        let sessions = self.router.sessions();
-        for session in sessions.iter().filter(|session| session.is_held_by(token)) {
-            session.carrier.close(close::NOT_ALLOWED, "the token was revoked");
+    /// Has the sessions come again that served an endpoint of this name before it was deleted: they ask for this one then.
+    pub fn endpoint_came(&self, endpoint: &Endpoint) {
+        for session in self.router.sessions() {
+            let another = |served: &Subscribed| {
+                served.name == endpoint.name && served.endpoint != endpoint.id
+            };
+            if session.subscriptions.iter().any(another) {
+                session.carrier.go_away(GoAway {
+                    reason: Leaving::Shutdown,
+                    deadline_ms: COME_AGAIN_MS,
+                    reconnect_after_ms: 0,
+                    detail: format!("there is another endpoint {}", endpoint.name),
+                });
+            }
         }
     }
 }
@@ -211,16 +224,14 @@ impl Host {
         mut driver: Pin<Box<impl Future<Output = Ended>>>,
         mut inbox: mpsc::Receiver<Box<Event>>,
     ) {
-        let mut expired = false;
+        let (sessions, mut granted) = (Arc::clone(&self.sessions), true);
         let ended = loop {
-            let until_ms = self.sessions.access.until(&self.grant);
             tokio::select! {
                 ended = &mut driver => break ended,
                 Some(event) = inbox.recv() => self.happened(*event).await,
-                () = token_changed(self.seated.as_ref()) => {}
-                () = expiry(until_ms), if !expired => {
-                    self.carrier.close(close::NOT_ALLOWED, "the token has expired or was replaced");
-                    expired = true;
+                why = sessions.access.ended(&self.grant), if granted => {
+                    self.carrier.close(close::NOT_ALLOWED, why);
+                    granted = false;
                 }
             }
         };
@@ -268,15 +279,21 @@ impl Host {
             worker: here(),
             subscriptions,
             carrier: Arc::clone(&self.carrier),
-            token_changed: Notify::new(),
         });
         let (presence, older) = self.sessions.router.join(&session);
         if let Some(older) = older {
             older.carrier.close(close::REPLACED, "the same instance has come back on a newer line");
         }
-        // After it is seated: a token revoked from here on closes it, and one revoked since the upgrade is seen here.
+        // A token that was revoked since the upgrade is not welcomed; from here on, it ends the line.
         if !self.sessions.access.holds(&self.grant) {
             return Err((close::NOT_ALLOWED, "the token was revoked".into()));
+        }
+        // After it is seated: an endpoint deleted from here on finds it, and one deleted while it came is seen here.
+        let deleted =
+            |served: &&Subscribed| self.sessions.directory.by_id(served.endpoint).is_none();
+        if let Some(served) = session.subscriptions.iter().find(deleted) {
+            let words = format!("there is no endpoint {}", served.name);
+            return Err((close::UNKNOWN_ENDPOINT, words));
         }
         self.carrier.welcome(hello, self.welcome(served)).map_err(|_| {
             let words = "the URLs of so many endpoints do not fit into WELCOME; ask for fewer";
@@ -316,14 +333,8 @@ impl Host {
     fn renew(&mut self, token: &str) {
         let fresh = self.sessions.access.grant(token);
         let served = self.seated.iter().flat_map(|(session, _)| &session.subscriptions);
-        let names: Option<Vec<Name>> = served
-            .map(|served| {
-                let endpoint = self.sessions.directory.by_id(served.endpoint);
-                endpoint.map(|endpoint| endpoint.name.clone())
-            })
-            .collect();
-        let enough =
-            |grant: &Grant| names.iter().flatten().all(|name| grant.allows(Scope::Listen, name));
+        let names: Vec<&Name> = served.map(|served| &served.name).collect();
+        let enough = |grant: &Grant| names.iter().all(|name| grant.allows(Scope::Listen, name));
         match fresh.filter(enough) {
             Some(grant) => self.hold_by(grant),
             None => tracing::warn!(
@@ -345,28 +356,5 @@ impl Host {
             token = self.grant.token,
             "a line goes on under another token"
         );
-        // As in `introduce`: it may have been revoked in between.
-        if !self.sessions.access.holds(&self.grant) {
-            self.carrier.close(close::NOT_ALLOWED, "the token was revoked");
-        }
-    }
-}
-
-/// Completes when the token of a seated session is another than it was.
-async fn token_changed(seated: Option<&(Arc<Session>, Presence)>) {
-    match seated {
-        Some((session, _)) => session.token_changed.notified().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Completes when a token expires; never for one that does not.
-async fn expiry(expires_ms: Option<u64>) {
-    match expires_ms {
-        Some(at) => {
-            let left = Duration::from_millis(at.saturating_sub(now_ms()));
-            sleep_until(TokioInstant::now() + left).await;
-        }
-        None => std::future::pending().await,
     }
 }

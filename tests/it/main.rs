@@ -33,6 +33,7 @@ mod verify;
 mod verify_at_agent;
 mod way_out;
 mod wire_abuse;
+mod wire_end;
 mod wire_idle;
 mod wire_streams;
 mod wire_token;

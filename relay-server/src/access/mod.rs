@@ -1,6 +1,7 @@
 //! Who may do what: tokens `wr_<id>_<secret>`, their scopes and their end. The secret is never kept, shown or logged.
 
 mod bearer;
+mod ended;
 mod token;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,6 +69,8 @@ pub struct Access {
     guesses: Guesses,
     /// Told when a token's use is worth writing down.
     stale: Notify,
+    /// Told when a token holds no longer, or not for as long as it did.
+    changed: Notify,
 }
 
 /// A token, and when it was last shown, in milliseconds of the Unix epoch; 0 for never.
@@ -88,8 +91,11 @@ impl Access {
 
     /// Marks a token as revoked; `false` when there is none.
     pub fn revoke(&self, id: &str, at_ms: u64) -> bool {
-        let found = self.tokens.get_mut(id);
-        found.map(|mut kept| kept.token.revoked_ms.get_or_insert(at_ms).to_owned()).is_some()
+        let found = self.tokens.get_mut(id).map(|mut kept| {
+            kept.token.revoked_ms.get_or_insert(at_ms);
+        });
+        self.changed.notify_waiters();
+        found.is_some()
     }
 
     /// Gives a token another secret; the one before it counts for a while.
@@ -98,6 +104,7 @@ impl Access {
             let hash = std::mem::replace(&mut kept.token.hash, new.hash);
             kept.token.old = Some(OldSecret { hash, until_ms: new.old_until_ms });
         }
+        self.changed.notify_waiters();
     }
 
     /// The token with this id.

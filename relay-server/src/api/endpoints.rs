@@ -181,6 +181,7 @@ pub(super) async fn create(
     let endpoint = api.directory.put(made);
     api.store.set_retention(endpoint.id, Keep::of(&endpoint.settings));
     api.dispatcher.watch(&endpoint);
+    api.sessions.endpoint_came(&endpoint);
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, "an endpoint was made");
     let shown = Shown { signing_secret, ..show_endpoint(&api, &endpoint) };
     Ok((StatusCode::CREATED, axum::Json(shown)))
@@ -196,6 +197,7 @@ pub(super) async fn remove(
     api.directory.remove(&endpoint);
     api.vault.forget(endpoint.id);
     api.dispatcher.forget(&endpoint);
+    api.sessions.endpoint_went(endpoint.id);
     api.router.forget(endpoint.id);
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, "an endpoint was deleted");
     Ok(StatusCode::NO_CONTENT)

@@ -133,8 +133,6 @@ pub(super) async fn rotate(
     let new = NewSecretOfToken { hash, old_until_ms: from_now(grace) };
     api.store.rotate_token(id.clone(), new, who.actor()).await?;
     api.access.rotate(&id, new);
-    // Lines that came with the old secret end with its grace, those with an older one now.
-    api.sessions.look_again(&id);
     tracing::info!(token = id, by = who.0.token, "a token was rotated");
     let gone = || Refused::new(Code::NotFound, format!("there is no token {id}"));
     let shown = show_token(&api, &api.access.by_id(&id).ok_or_else(gone)?);
@@ -150,7 +148,6 @@ pub(super) async fn revoke(
     let at_ms = now_ms();
     api.store.revoke_token(id.clone(), at_ms, who.actor()).await?;
     api.access.revoke(&id, at_ms);
-    api.sessions.close_token(&id);
     tracing::info!(token = id, by = who.0.token, "a token was revoked");
     Ok(StatusCode::NO_CONTENT)
 }

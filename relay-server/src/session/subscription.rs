@@ -18,6 +18,8 @@ use crate::store::records::Scope;
 pub struct Subscribed {
     /// The endpoint.
     pub endpoint: EndpointId,
+    /// Its name, which outlives it.
+    pub name: Name,
     /// The group; for a tap, one of its own.
     pub group: Name,
     /// It only looks on.
@@ -58,10 +60,9 @@ impl Host {
             held,
         };
         let skip_older_than = wanted.skip_older_than_ms.map(Duration::from_millis);
-        Ok((
-            Subscribed { endpoint: endpoint.id, group, tap: wanted.tap, held, skip_older_than },
-            told,
-        ))
+        let (endpoint, name) = (endpoint.id, endpoint.name.clone());
+        let tap = wanted.tap;
+        Ok((Subscribed { endpoint, name, group, tap, held, skip_older_than }, told))
     }
 
     fn admit(&self, name: &Name) -> Result<Arc<Endpoint>, (u16, String)> {

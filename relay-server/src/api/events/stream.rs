@@ -77,10 +77,11 @@ struct Over;
 
 impl Telling {
     async fn run(mut self, mut feed: Feed, begun: EventId) {
-        let draining = self.api.sessions.draining.clone();
+        let (api, grant) = (Arc::clone(&self.api), self.who.0.clone());
         tokio::select! {
             Over = self.tell(&mut feed, begun) => {}
-            () = draining.cancelled() => {}
+            () = api.sessions.draining.cancelled() => {}
+            _ = api.access.ended(&grant) => {}
         }
     }
 
