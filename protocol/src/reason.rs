@@ -129,9 +129,9 @@ pub mod close {
         NO_VERSION = 4000,
         /// The first frame did not come in time.
         HELLO_TIMEOUT = 4001,
-        /// The token does not allow what HELLO asks for, has expired or was revoked.
+        /// The token does not allow what HELLO asks for, has expired, or was revoked or replaced.
         NOT_ALLOWED = 4003,
-        /// An endpoint of HELLO does not exist.
+        /// An endpoint of HELLO does not exist, or the last one that the line served was deleted.
         UNKNOWN_ENDPOINT = 4004,
         /// The other side was quiet for too long.
         DEAD = 4008,

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Access, Grant};
+use crate::access::{Access, Denied, Grant};
 use crate::backlog::Backlogs;
 use crate::clock::now_ms;
 use crate::endpoint::{Directory, Endpoint, EndpointId};
@@ -133,7 +133,7 @@ impl Sessions {
         let lane = self.lanes.of_line(upgrade::line(headers));
         let session = async move {
             match timeout(UPGRADE_TIMEOUT, upgrade).await {
-                Ok(Ok(upgraded)) => sessions.run(upgraded, grant).await,
+                Ok(Ok(upgraded)) => sessions.run(upgraded, grant, from).await,
                 Ok(Err(error)) => tracing::debug!(%error, "an agent's upgrade failed"),
                 Err(_) => tracing::debug!("an agent's upgrade took too long"),
             }
@@ -143,7 +143,7 @@ impl Sessions {
     }
 
     /// Stays with one line until it ends. What it holds, thousands of idle lines hold.
-    async fn run(self: Arc<Self>, upgraded: Upgraded, grant: Grant) {
+    async fn run(self: Arc<Self>, upgraded: Upgraded, grant: Grant, from: IpAddr) {
         let pipe = match upgrade::pipe(upgraded).await {
             Ok(pipe) => pipe,
             Err(error) => return tracing::warn!(%error, "an agent's socket cannot be used"),
@@ -161,7 +161,7 @@ impl Sessions {
         };
         let driver = Box::pin(drive(pipe, Arc::clone(&carrier), on));
         let id = format!("ses_{:016x}", fastrand::u64(..));
-        let host = Host { sessions: self, id, carrier, grant, seated: None };
+        let host = Host { sessions: self, id, from, carrier, grant, seated: None };
         host.keep(driver, inbox).await;
     }
 
@@ -212,6 +212,8 @@ impl Sessions {
 struct Host {
     sessions: Arc<Sessions>,
     id: String,
+    /// The agent's address, as the relay sees it.
+    from: IpAddr,
     carrier: Arc<Carrier>,
     grant: Grant,
     seated: Option<(Arc<Session>, Presence)>,
@@ -306,6 +308,7 @@ impl Host {
             token = self.grant.token,
             agent,
             line,
+            from = %self.from,
             "an agent's line is live"
         );
         self.seated = Some((session, presence));
@@ -331,11 +334,14 @@ impl Host {
 
     /// Takes a fresh token, if it allows what the session does.
     fn renew(&mut self, token: &str) {
-        let fresh = self.sessions.access.grant(token);
+        let fresh = self.sessions.access.shown(token, self.from);
+        if let Err(Denied::TooMany(_)) = fresh {
+            self.carrier.close(close::NOT_ALLOWED, "too many wrong tokens");
+        }
         let served = self.seated.iter().flat_map(|(session, _)| &session.subscriptions);
         let names: Vec<&Name> = served.map(|served| &served.name).collect();
         let enough = |grant: &Grant| names.iter().all(|name| grant.allows(Scope::Listen, name));
-        match fresh.filter(enough) {
+        match fresh.ok().filter(enough) {
             Some(grant) => self.hold_by(grant),
             None => tracing::warn!(
                 session = self.id,

@@ -90,6 +90,22 @@ async fn a_token_that_does_not_do_leaves_the_old_one() {
 }
 
 #[tokio::test]
+async fn nobody_guesses_tokens_over_a_line() {
+    let relay = Relay::start().await;
+    relay.endpoint("story").await;
+    let (good, _) = token(&relay).await;
+    let (mut line, _) = ByHand::live(relay.address, &good, hello("guesses", &["story"])).await;
+    for n in 0..200 {
+        line.send(ToRelay::Renew(format!("wr_0000000000_{n:043}"))).await;
+        if n % 10 == 0 && !is_live(&mut line).await {
+            break;
+        }
+    }
+    assert!(!is_live(&mut line).await);
+    assert!(ByHand::connect(relay.address, &good).await.is_ok());
+}
+
+#[tokio::test]
 async fn many_words_for_the_session_are_all_seen_to_or_end_the_line() {
     let relay = Relay::start().await;
     relay.endpoint("story").await;

@@ -89,8 +89,15 @@ impl Access {
             (Some(_), Some(_)) => return Err(Denied::Several),
             (Some(field), None) => field,
         };
-        let granted = self.grant(token(field).unwrap_or_default());
-        granted.ok_or_else(|| self.guesses.another(from))
+        self.shown(token(field).unwrap_or_default(), from)
+    }
+
+    /// What a token allows that was shown from this address, wherever it stood.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn shown(&self, token: &str, from: IpAddr) -> Result<Grant, Denied> {
+        self.grant(token).ok_or_else(|| self.guesses.another(from))
     }
 }
 
