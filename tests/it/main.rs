@@ -25,6 +25,7 @@ mod replay;
 mod secrets;
 mod store;
 mod streaming;
+mod taken_over;
 mod tidy;
 mod tls;
 mod tokens;

@@ -171,3 +171,35 @@ async fn secrets_are_in_no_log_and_in_no_argument() {
         assert!(!told.contains(secret), "{told}");
     }
 }
+
+/// Every byte in a folder.
+fn bytes_below(folder: &std::path::Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => all.extend(bytes_below(&entry.path())),
+            false => all.extend(std::fs::read(entry.path()).unwrap()),
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_stolen_store_opens_no_door_but_holds_what_was_kept_of_events() {
+    let mut relay = Relay::start().await;
+    let endpoint = relay.endpoint_with("story", &[("reply", "ack")]).await;
+    let first = relay.make_token(&json!({"name": "thief's"})).await;
+    let path = format!("/tokens/{}/rotate", first["id"].as_str().unwrap());
+    let second = relay.api().post(&path, &json!({})).await.unwrap();
+    assert_eq!(relay.provider(&endpoint).post("/", "what was in the event").await.status(), 202);
+    relay.stop().await;
+    let stolen = bytes_below(relay.data.path());
+    let holds = |text: &str| stolen.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    for token in [&first["token"], &second["token"], &json!(relay.admin)] {
+        let secret = token.as_str().unwrap().rsplit('_').next().unwrap();
+        assert!(!holds(secret), "a token's secret is in the store");
+    }
+    assert!(holds("thief's"));
+    // Nothing hides these: whoever has the store has them, and the URLs of endpoints.
+    assert!(holds("what was in the event") && holds(&endpoint.key));
+}

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ::http::header::{CONNECTION, HOST, TE};
+use ::http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use ::http::uri::{PathAndQuery, Uri};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest, Response};
 use bytes::Bytes;
@@ -175,6 +175,10 @@ impl HttpTarget {
         let path = join(&self.base, &request.path).map_err(|e| refused(e.to_string()))?;
         let path = PathAndQuery::from_maybe_shared(path).map_err(|e| refused(e.to_string()))?;
         let method = Method::from_bytes(&request.method).map_err(|e| refused(e.to_string()))?;
+        // An answer to it would make a tunnel of the connection (RFC 9110 §9.3.6); no honest relay passes it on.
+        if method == Method::CONNECT {
+            return Err(refused("CONNECT is not served".into()));
+        }
         let mut headers = to_headers(&request.fields)
             .map_err(|name| refused(format!("the header field {name:?} is none")))?;
         self.complete(&mut headers, request);
@@ -189,6 +193,7 @@ impl HttpTarget {
     fn complete(&self, headers: &mut HeaderMap, request: &Request) {
         const EVENT_ID: HeaderName = HeaderName::from_static("webhook-relay-event-id");
         const ATTEMPT: HeaderName = HeaderName::from_static("webhook-relay-attempt");
+        FRAMING.iter().for_each(|name| drop(headers.remove(name)));
         if !self.options.preserve_host || !headers.contains_key(HOST) {
             headers.insert(HOST, self.host.clone());
         }
@@ -200,6 +205,10 @@ impl HttpTarget {
         headers.insert(ATTEMPT, HeaderValue::from(request.attempt));
     }
 }
+
+/// What says how far a message goes and what its connection becomes: this hop's own to say. An honest relay sends none of
+/// them.
+const FRAMING: [HeaderName; 5] = [CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE];
 
 /// An answer whose head has come.
 pub struct Answering<'a> {
