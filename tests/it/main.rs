@@ -26,6 +26,7 @@ mod secrets;
 mod store;
 mod streaming;
 mod taken_over;
+mod threats;
 mod tidy;
 mod tls;
 mod tokens;
