@@ -72,10 +72,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether it is this token that holds it.
+    /// The id of the token that holds it.
     #[must_use]
-    pub fn is_held_by(&self, token: &str) -> bool {
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) == token
+    pub fn token(&self) -> String {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether this is the same line of the same instance, come back.

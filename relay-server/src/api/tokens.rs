@@ -1,5 +1,6 @@
 //! Tokens over the API: list, create, rotate, revoke.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,8 +40,17 @@ pub(super) struct Shown {
     lines: usize,
 }
 
-fn show_token(api: &Api, token: &Token) -> Shown {
-    let lines = api.router.sessions().iter().filter(|one| one.is_held_by(&token.id)).count();
+/// How many agents' lines each token holds that holds any.
+fn lines(api: &Api) -> HashMap<String, usize> {
+    let mut lines = HashMap::new();
+    for session in api.router.sessions() {
+        *lines.entry(session.token()).or_default() += 1;
+    }
+    lines
+}
+
+fn show_token(lines: &HashMap<String, usize>, token: &Token) -> Shown {
+    let lines = lines.get(&token.id).copied().unwrap_or(0);
     Shown {
         id: token.id.clone(),
         name: token.name.clone(),
@@ -60,7 +70,8 @@ pub(super) async fn list(
     who: Bearer,
 ) -> Result<axum::Json<Vec<Shown>>, Refused> {
     who.admin()?;
-    Ok(axum::Json(api.access.all().iter().map(|token| show_token(&api, token)).collect()))
+    let lines = lines(&api);
+    Ok(axum::Json(api.access.all().iter().map(|token| show_token(&lines, token)).collect()))
 }
 
 /// What is asked for.
@@ -103,7 +114,7 @@ pub(super) async fn create(
     let token = Token { name, ..token };
     api.store.create_token(token.clone(), who.actor()).await?;
     tracing::info!(token = token.id, by = who.0.token, "a token was made");
-    let shown = show_token(&api, &token);
+    let shown = show_token(&HashMap::new(), &token);
     api.access.put(token);
     Ok((StatusCode::CREATED, axum::Json(Made { token: text, shown })))
 }
@@ -135,7 +146,7 @@ pub(super) async fn rotate(
     api.access.rotate(&id, new);
     tracing::info!(token = id, by = who.0.token, "a token was rotated");
     let gone = || Refused::new(Code::NotFound, format!("there is no token {id}"));
-    let shown = show_token(&api, &api.access.by_id(&id).ok_or_else(gone)?);
+    let shown = show_token(&lines(&api), &api.access.by_id(&id).ok_or_else(gone)?);
     Ok(axum::Json(Made { token: text, shown }))
 }
 
