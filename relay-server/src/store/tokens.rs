@@ -58,14 +58,6 @@ impl Store {
         self.writer.write(move |db, _| sqlite::tokens::used(db, &uses).map(Ok)).await
     }
 
-    /// Writes down an act that changes nothing else in the store.
-    ///
-    /// # Errors
-    /// When the store is unavailable.
-    pub async fn write_down(&self, act: Act) -> Result<(), StoreError> {
-        self.writer.write(move |db, _| sqlite::audit::write(db, &act).map(Ok)).await
-    }
-
     /// What was changed by whom: the newest of what the filter takes, at most `limit`.
     ///
     /// # Errors
