@@ -5,6 +5,7 @@ mod tls;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -86,6 +87,24 @@ impl Socket {
             Some(trust) => tcp.secured(host, trust, limit).await,
             None => Ok(tcp),
         }
+    }
+
+    /// From now on, the runtime that this is called on wakes who waits for it.
+    ///
+    /// # Errors
+    /// When the system gives no further descriptor.
+    pub fn come_home(&mut self) -> io::Result<()> {
+        // TLS does not let go of what it is spoken over: that gets another descriptor of the same connection.
+        match self {
+            Self::Tcp(tcp) => {
+                *tcp = TcpStream::from_std(tcp.as_fd().try_clone_to_owned()?.into())?;
+            }
+            Self::Unix(unix) => {
+                *unix = UnixStream::from_std(unix.as_fd().try_clone_to_owned()?.into())?;
+            }
+            Self::Tls(tls) => tls.get_mut().0.come_home()?,
+        }
+        Ok(())
     }
 
     /// Speaks TLS over this one with the host at its other end.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relay_client::notice::Notice;
-use relay_tests::agent::command;
+use relay_tests::agent::{Agent, Wanted, command};
 use relay_tests::authority::Authority;
 use relay_tests::folder::Folder;
 use relay_tests::http2::Caller;
@@ -42,6 +42,23 @@ async fn the_programs_meet_over_tls() {
     let body = vec![7; 300 << 10];
     assert_eq!(relay.provider(&endpoint).post("/", &body).await.body, body);
     agent.kill().await;
+}
+
+#[tokio::test]
+async fn lines_over_tls_come_home_to_the_thread_that_drives_them() {
+    let authority = Arc::new(Authority::fresh());
+    let mut relay = Relay::secure_program(&authority, &[("workers", "3")]).await;
+    let (endpoint, target) = (relay.endpoint("story").await, Target::echo().await);
+    let token = relay.token(&["story"]).await;
+    let wanted = Wanted::for_one(&relay.url(), &token, "story", &target.url());
+    let _agent = Agent::start(&Wanted { trust: relay.trust(), lines: 4, ..wanted }).await;
+    let live = |said: &str| said.matches("an agent's line is live").count();
+    until("all lines are live", async || live(&relay.process().said()) == 4).await;
+    let mut provider = relay.provider(&endpoint);
+    for length in [1, 100 << 10, 3 << 20] {
+        let body = vec![7; length];
+        assert!(provider.post("/", &body).await.body == body, "{length} bytes");
+    }
 }
 
 #[tokio::test]

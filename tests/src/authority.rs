@@ -114,6 +114,12 @@ impl Authority {
 }
 
 impl Issued {
+    /// Where they are, as settings have it.
+    #[must_use]
+    pub fn paths(&self) -> (String, String) {
+        (self.certificate.display().to_string(), self.key.display().to_string())
+    }
+
     /// As the library has them.
     ///
     /// # Panics

@@ -93,14 +93,14 @@ impl Relay {
 
     /// A relay in this process that speaks TLS, with a certificate of this authority for `localhost`.
     pub async fn secure(authority: &Arc<Authority>, settings: &[(&str, &str)]) -> Self {
-        let (certificate, key) = files(authority);
+        let (certificate, key) = authority.issue("relay", &["localhost", "127.0.0.1"]).paths();
         let files = [("tls_cert", &certificate[..]), ("tls_key", &key)];
         Self::certified(Some(Arc::clone(authority)), &[&files, settings].concat()).await
     }
 
     /// The same as the real program.
     pub async fn secure_program(authority: &Arc<Authority>, settings: &[(&str, &str)]) -> Self {
-        let (certificate, key) = files(authority);
+        let (certificate, key) = authority.issue("relay", &["localhost", "127.0.0.1"]).paths();
         let files = [("tls_cert", &certificate[..]), ("tls_key", &key)];
         let mut relay = Self::program(&[&files, settings].concat()).await;
         relay.authority = Some(Arc::clone(authority));
@@ -365,12 +365,6 @@ fn at(url: &str) -> SocketAddr {
 
 /// What the system says of a port that somebody else has.
 const PORT_TAKEN: &str = "Address already in use";
-
-/// A certificate for a relay on this machine, and its key.
-fn files(authority: &Authority) -> (String, String) {
-    let leaf = authority.issue("relay", &["localhost", "127.0.0.1"]);
-    (leaf.certificate.display().to_string(), leaf.key.display().to_string())
-}
 
 /// Makes a store. A program that is being started elsewhere in this process holds a copy of every lock for a moment.
 async fn fresh_store(path: &Path) -> Store {

@@ -6,10 +6,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use relay_client::socket::Socket;
 use relay_client::wire::Pipe;
 use relay_protocol::LINE_HEADER;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
@@ -46,13 +44,10 @@ pub(super) fn line(headers: &HeaderMap) -> usize {
     hint.map_or(0, |line: u8| line.into())
 }
 
-/// The socket without the HTTP library's buffers around it; a plain one is at home on the thread that this runs on.
+/// The socket without the HTTP library's buffers around it, at home on the thread that this runs on.
 pub(super) async fn pipe(upgraded: Upgraded) -> std::io::Result<Pipe> {
     let parts = upgraded.downcast::<ServerIo>().expect("every connection is served over it");
-    let socket = match TokioIo::into_inner(parts.io).into_inner() {
-        Socket::Tcp(tcp) => Socket::Tcp(TcpStream::from_std(tcp.into_std()?)?),
-        // TLS cannot be taken apart and put together again: it stays where it was accepted.
-        other => other,
-    };
+    let mut socket = TokioIo::into_inner(parts.io).into_inner();
+    socket.come_home()?;
     Ok(Pipe::new(socket, &parts.read_buf, Role::Server).await)
 }
