@@ -7,7 +7,7 @@
 //! agent runs as in production, `relay-client run --quiet`. Nothing is asserted: times are for people to judge.
 //!
 //! - `BENCH_ROUNDS` (5) rounds of `BENCH_SECONDS` (2) for each of them; `BENCH_SHAPES` picks some by a part of their name,
-//!   and `BENCH_PEERS` some of those who are measured, by their whole names with commas between
+//!   and `BENCH_PEERS` some of those who are measured, by their whole names with semicolons between
 //! - nginx: Debian's `nginx-light`; `BENCH_NGINX` is its path if it is not on `PATH`
 //! - rathole: `cargo install rathole@0.5.0 --no-default-features --features server,client`; `BENCH_RATHOLE` likewise
 //! - `BENCH_SETTINGS` are further settings of the relay, such as `workers=2`
@@ -58,7 +58,7 @@ async fn main() {
     let wanted = std::env::var("BENCH_SHAPES").unwrap_or_default();
     let mut peers = Peers::start().await;
     if let Ok(picked) = std::env::var("BENCH_PEERS") {
-        peers.all.retain(|peer| picked.split(',').any(|name| name == peer.name));
+        peers.all.retain(|peer| picked.split(';').any(|name| name == peer.name));
     }
     println!("{rounds} rounds of {time:?}, bodies of {BODY} bytes");
     for shape in SHAPES.iter().filter(|shape| shape.name.contains(&wanted)) {
