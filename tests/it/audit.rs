@@ -76,6 +76,39 @@ async fn every_administrative_act_is_written_down_with_who_and_from_where() {
 }
 
 #[tokio::test]
+async fn what_is_done_to_secrets_is_written_down_without_them() {
+    let relay = Relay::start().await;
+    let endpoint = relay.endpoint_with("billing", &[("verify", "asana")]).await;
+    let mut provider = relay.provider(&endpoint);
+    let hello = provider.request("POST", "").field("X-Hook-Secret", "brought-along").body("");
+    assert_eq!(provider.send("POST", &hello).await.status(), 200);
+    let (api, secrets) = (relay.api(), "/endpoints/billing/secrets");
+    let replaced = json!({"secret": "put-in-its-place", "replace": true, "grace": "1h"});
+    api.post(secrets, &replaced).await.unwrap();
+    let all = api.post(secrets, &json!({"secret": "put-beside-it"})).await.unwrap();
+    let last = all.as_array().unwrap().last().unwrap()["id"].as_i64().unwrap();
+    api.delete(&format!("{secrets}/{last}")).await.unwrap();
+    assert!(api.delete(&format!("{secrets}/{last}")).await.is_err());
+    api.post("/endpoints/billing/rotate-signing-secret", &json!({})).await.unwrap();
+
+    let acts = acts(&relay).await.split_off(2);
+    let told: Vec<_> = acts.iter().map(|act| act["act"].as_str().unwrap()).collect();
+    let wanted =
+        ["secret.added", "secret.replaced", "secret.added", "secret.removed", "secret.replaced"];
+    assert_eq!(told, wanted);
+    assert!(acts.iter().all(|act| act["subject"] == "billing"), "{acts:?}");
+    let who = [&acts[0]["name"], &acts[0]["token"]];
+    assert_eq!(who, [&json!("handshake"), &Value::Null], "the provider's own doing");
+    assert!(acts[1..].iter().all(|act| act["token"].is_string() && act["address"].is_string()));
+    assert_eq!(acts[2]["changes"], json!([change("purpose", None::<&str>, "provider")]));
+    assert_eq!(acts[3]["changes"], json!([change("id", None::<&str>, last.to_string())]));
+    let told = json!(acts).to_string();
+    for secret in ["brought-along", "put-in-its-place", "put-beside-it", "whsec_"] {
+        assert!(!told.contains(secret), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_refused_is_not_written_down_as_done() {
     let relay = Relay::start().await;
     relay.endpoint("story").await;

@@ -314,10 +314,15 @@ impl Store {
     /// many.
     pub async fn change_secrets(
         &self,
-        id: EndpointId,
+        endpoint: &Endpoint,
         change: SecretChange,
+        by: Actor,
     ) -> Result<Vec<SealedSecret>, StoreError> {
-        self.writer.write(move |db, _| sqlite::secrets::change(db, id, change)).await
+        let (id, act) = (endpoint.id, Act::secret_changed(by, &change, &endpoint.name));
+        let write = move |db: &_, _: &mut _| {
+            tokens::told(db, sqlite::secrets::change(db, id, change)?, &act)
+        };
+        self.writer.write(write).await
     }
 
     /// What the key of this store has sealed, by which it is known again; none if there was no key yet.

@@ -17,7 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::endpoint::settings::OnFailure;
 use crate::event::{Body, Checked, Head};
 use crate::problem::{Code, Problem};
-use crate::store::records::{NewSecret, Purpose, SecretChange};
+use crate::store::records::{Actor, NewSecret, Purpose, SecretChange};
 use crate::vault::{Vault, VaultError};
 use case::Case;
 pub use fetch::Fetcher;
@@ -135,7 +135,8 @@ impl Gate {
     async fn keep(&self, endpoint: &Endpoint, keep: &Keep) -> Result<(), VaultError> {
         let sealed = self.vault.seal(&endpoint.name, Purpose::Provider, keep.secret.expose())?;
         let new = NewSecret { unseen: keep.show, ..sealed };
-        self.vault.change(endpoint, SecretChange::Add { new, most: 1 }).await?;
+        let change = SecretChange::Add { new, most: 1 };
+        self.vault.change(endpoint, change, Actor::handshake()).await?;
         let how = if keep.show { "; endpoints secrets show tells it once" } else { "" };
         tracing::info!(endpoint = %endpoint.name, "the provider has sent its secret{how}");
         Ok(())

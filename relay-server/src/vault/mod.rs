@@ -12,7 +12,7 @@ use relay_trust::Secret;
 
 use crate::clock::now_ms;
 use crate::endpoint::{Directory, Endpoint, EndpointId};
-use crate::store::records::{NewSecret, Purpose, SealedSecret, SecretChange};
+use crate::store::records::{Actor, NewSecret, Purpose, SealedSecret, SecretChange};
 use crate::store::{Store, StoreError};
 
 pub use key::{HOW_TO, KeyError, KeySource, SealKey, beside};
@@ -169,9 +169,10 @@ impl Vault {
         &self,
         endpoint: &Endpoint,
         change: SecretChange,
+        by: Actor,
     ) -> Result<Secrets, VaultError> {
         let _one = self.changing.lock().await;
-        let sealed = self.store.change_secrets(endpoint.id, change).await?;
+        let sealed = self.store.change_secrets(endpoint, change, by).await?;
         Ok(self.put(endpoint, sealed.iter()))
     }
 

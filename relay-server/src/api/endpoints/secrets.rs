@@ -93,7 +93,7 @@ pub(in crate::api) async fn add(
         }
         (true, grace) => SecretChange::Replace(new, Rotation { grace }.until_ms()?),
     };
-    let secrets = api.vault.change(&endpoint, change).await?;
+    let secrets = api.vault.change(&endpoint, change, who.actor()).await?;
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, "a secret was added");
     Ok((StatusCode::CREATED, Told::all(&secrets)))
 }
@@ -104,7 +104,7 @@ pub(in crate::api) async fn remove(
     Path((name, id)): Path<(String, i64)>,
 ) -> Result<StatusCode, Refused> {
     let endpoint = administered(&api, &who, &name)?;
-    api.vault.change(&endpoint, SecretChange::Remove(id)).await?;
+    api.vault.change(&endpoint, SecretChange::Remove(id), who.actor()).await?;
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, id, "a secret was removed");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -121,7 +121,7 @@ pub(in crate::api) async fn show_once(
     Path((name, id)): Path<(String, i64)>,
 ) -> Result<axum::Json<Open>, Refused> {
     let endpoint = administered(&api, &who, &name)?;
-    let secrets = api.vault.change(&endpoint, SecretChange::Seen(id)).await?;
+    let secrets = api.vault.change(&endpoint, SecretChange::Seen(id), who.actor()).await?;
     let gone = || Refused::new(Code::NotFound, format!("there is no secret {id}"));
     let kept = secrets.all().find(|kept| kept.id == id).ok_or_else(gone)?;
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, id, "a secret was shown");
@@ -137,7 +137,8 @@ pub(in crate::api) async fn rotate_signing(
     let endpoint = administered(&api, &who, &name)?;
     let secret = new_signing_secret();
     let new = api.vault.seal(&endpoint.name, Purpose::Signing, &secret)?;
-    api.vault.change(&endpoint, SecretChange::Replace(new, wanted.until_ms()?)).await?;
+    let change = SecretChange::Replace(new, wanted.until_ms()?);
+    api.vault.change(&endpoint, change, who.actor()).await?;
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, "a signing secret was rotated");
     Ok(axum::Json(Shown { signing_secret: Some(secret), ..show_endpoint(&api, &endpoint) }))
 }

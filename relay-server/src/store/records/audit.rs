@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use relay_protocol::id::Name;
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Token};
+use super::{Change, SecretChange, Token};
 use crate::clock::now_ms;
 use crate::endpoint::Endpoint;
 
@@ -28,6 +28,12 @@ impl Actor {
     #[must_use]
     pub fn program(name: &str) -> Self {
         Self { token: None, name: Some(name.to_owned()), address: None }
+    }
+
+    /// Whoever has made a handshake: a provider, which has no token.
+    #[must_use]
+    pub fn handshake() -> Self {
+        Self { token: None, name: Some("handshake".into()), address: None }
     }
 }
 
@@ -131,6 +137,25 @@ impl Act {
         keys.dedup();
         keys.iter()
             .fold(self, |act, key| act.changed(key, old.get(*key).cloned(), new.get(*key).cloned()))
+    }
+
+    /// What a change of an endpoint's secrets is called; the secrets themselves are not told.
+    pub(in crate::store) fn secret_changed(
+        actor: Actor,
+        change: &SecretChange,
+        endpoint: &Name,
+    ) -> Self {
+        let act = |verb| Self::new(actor, verb, endpoint.as_str());
+        match change {
+            SecretChange::Add { new, .. } => {
+                act("secret.added").with("purpose", Some(new.purpose.as_str().into()))
+            }
+            SecretChange::Replace(new, until_ms) => act("secret.replaced")
+                .with("purpose", Some(new.purpose.as_str().into()))
+                .with("old_secrets_until_ms", Some(until_ms.to_string())),
+            SecretChange::Remove(id) => act("secret.removed").with("id", Some(id.to_string())),
+            SecretChange::Seen(id) => act("secret.shown").with("id", Some(id.to_string())),
+        }
     }
 
     /// A token was made.
