@@ -24,6 +24,9 @@ use crate::way::{ProxyUrl, Way, WaySettings};
 
 pub use failure::Failure;
 
+/// What the options of every command are called in the help, where they stand below a command's own.
+const HEADING: &str = "Options of every command";
+
 /// The agent of a self-hosted webhook relay, and the hand on the relay itself.
 #[derive(Debug, Parser)]
 #[command(name = "relay-client", version)]
@@ -36,6 +39,7 @@ pub struct Cli {
 
 /// Which relay, and as whom.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = HEADING)]
 struct To {
     /// The relay's URL
     #[arg(long, value_name = "URL", env = "RELAY_URL", global = true)]
@@ -55,6 +59,7 @@ struct To {
 
 /// The way out to the relay.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = HEADING)]
 struct Out {
     /// Proxy to reach the relay through: http://, https://, socks5:// or socks5h://HOST:PORT, or `direct` for none
     /// [default: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, by the relay's scheme; NO_PROXY names hosts that need none]
