@@ -157,7 +157,8 @@ impl Profile {
         }
         let missing = self.parameters.iter().find(|p| p.required && !params.contains_key(&p.name));
         if let Some(Parameter { name, what, .. }) = missing {
-            return Err(format!("{} needs the parameter {name}: {what}", self.name));
+            let what = if what.is_empty() { String::new() } else { format!(": {what}") };
+            return Err(format!("{} needs the parameter {name}{what}", self.name));
         }
         let mut fitted = self.clone();
         if let Some(generic) = self.generic {
