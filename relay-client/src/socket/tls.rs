@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use rustls::{AlertDescription, CertificateError, ClientConfig, ConfigBuilder, RootCertStore};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ConfigBuilder, OtherError, RootCertStore,
+};
 use rustls::{WantsVerifier, client::WantsClientCert};
 use tokio_rustls::TlsConnector;
 
@@ -87,6 +89,8 @@ fn told(path: &Path, why: impl Display) -> io::Error {
 pub enum Hint {
     /// The certificate is of an authority that nobody here knows.
     UnknownIssuer,
+    /// The certificate may sign others, so it is no server's.
+    Authority,
     /// The certificate is not what it should be in another way: its name, its time.
     BadCertificate,
     /// The other side wants a certificate and got none.
@@ -122,6 +126,12 @@ impl Hint {
             rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             ) => Some(Self::UnknownIssuer),
+            // What rustls has no word for it passes on, and the crate that says it is not ours to name.
+            rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))
+                if why.to_string() == "CaUsedAsEndEntity" =>
+            {
+                Some(Self::Authority)
+            }
             rustls::Error::InvalidCertificate(_) => Some(Self::BadCertificate),
             rustls::Error::InvalidMessage(_) => Some(Self::NoTls),
             rustls::Error::AlertReceived(alert) => match *alert {
@@ -146,6 +156,9 @@ impl Hint {
         match Self::of(error) {
             Some(Self::UnknownIssuer) => {
                 "; if its authority is a private one, or a proxy on the way opens TLS, give that root certificate with --ca-file"
+            }
+            Some(Self::Authority) => {
+                "; a self-made certificate has to be made as a server's own: basicConstraints=critical,CA:FALSE"
             }
             Some(Self::CertificateRequired) => {
                 "; it wants a client certificate: --client-cert and --client-key"

@@ -2,6 +2,7 @@
 
 use relay_tests::agent::command;
 use relay_tests::authority::Authority;
+use relay_tests::folder::Folder;
 use relay_tests::interception::Interception;
 use relay_tests::process::run;
 use relay_tests::relay::Relay;
@@ -53,6 +54,23 @@ async fn a_relay_that_wants_a_certificate_gets_it() {
     stranger.arg("--client-cert").arg(&strange.certificate);
     let told = office.fails_with(stranger.arg("--client-key").arg(&strange.key)).await;
     assert!(told.contains("does not accept the client certificate"), "{told}");
+}
+
+#[tokio::test]
+async fn of_a_self_made_certificate_it_is_told_how_it_has_to_be_made() {
+    let authority = Authority::fresh();
+    let own = authority.issue_as("own", &["localhost"], |params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    });
+    let (certificate, key) = own.paths();
+    let files = [("tls_cert", &certificate[..]), ("tls_key", &key)];
+    let relay = Relay::with(&files).await;
+    let (url, folder) = (format!("https://localhost:{}", relay.address.port()), Folder::fresh());
+    let mut client = command(&folder, &url, &relay.admin);
+    client.arg("--ca-file").arg(authority.ca_file());
+    let ended = run(client.args(["endpoints", "list"])).await;
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("CA:FALSE"), "{}", ended.stderr);
 }
 
 #[tokio::test]
