@@ -112,11 +112,8 @@ async fn what_nothing_proves_never_reaches_the_target_and_is_not_tried_again() {
     assert!(told["error"].as_str().unwrap().contains("wrong_secret"), "{told}");
     let words = answer.json()["detail"].as_str().unwrap().to_owned();
     assert_eq!(words, "nothing proves that github has sent this: wrong_secret");
-    let event = inside.event("failed").await;
-    assert_eq!(
-        (&event["why"], &event["verification"]),
-        (&json!("signature_invalid"), &json!("failed"))
-    );
+    let event = inside.event("rejected").await;
+    assert_eq!((&event["why"], &event["verification"]), (&json!("wrong_secret"), &json!("failed")));
     assert!(inside.target.seen().is_empty());
     agent.kill().await;
 }
@@ -126,8 +123,8 @@ async fn what_waited_in_the_queue_is_final_too() {
     let inside = Inside::with(&[("reply", "ack"), ("retry", "1s,1s")]).await;
     assert_eq!(inside.post(b"signed", "altered").await.status(), 202);
     let mut agent = inside.agent("", GITHUB).await;
-    let event = inside.event("dead").await;
-    assert_eq!((&event["why"], &event["attempts"]), (&json!("signature_invalid"), &json!(1)));
+    let event = inside.event("rejected").await;
+    assert_eq!((&event["why"], &event["attempts"]), (&json!("wrong_secret"), &json!(1)));
     assert_eq!(event["verification"], "failed");
     assert!(inside.target.seen().is_empty());
     agent.kill().await;

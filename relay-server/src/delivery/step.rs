@@ -21,8 +21,6 @@ pub mod why {
     pub const GONE: &str = "gone";
     /// That was the last attempt of the policy.
     pub const RETRIES_EXHAUSTED: &str = "retries_exhausted";
-    /// The agent has checked who sent it, and nothing proves that it was the provider.
-    pub const SIGNATURE_INVALID: &str = "signature_invalid";
 }
 
 /// How often to try, and for how long.
@@ -82,6 +80,8 @@ pub enum Step {
         /// The reason, of the module [`why`].
         why: &'static str,
     },
+    /// Nothing more: the agent has checked who sent it, and nothing proves that it was the provider.
+    Rejected,
     /// That was no attempt: it never left, through no fault of the event or the target. Nothing is counted.
     Release {
         /// When to look again, unless something wakes it earlier.
@@ -104,9 +104,7 @@ pub fn next_step(
         Outcome::Answered { retry_after, .. } => {
             after_failure(policy, history, now_ms, retry_after, luck)
         }
-        Outcome::Unanswered { code: Code::SignatureInvalid, .. } => {
-            Step::Dead { why: why::SIGNATURE_INVALID }
-        }
+        Outcome::Unanswered { code: Code::SignatureInvalid, .. } => Step::Rejected,
         Outcome::Unanswered { code, dispatched } if never_left(code, dispatched) => {
             Step::Release { due_ms: now_ms.saturating_add(look_again(code, luck)) }
         }

@@ -9,6 +9,7 @@ use relay_protocol::webhook::Fields;
 use tokio::time::{Instant, timeout_at};
 
 use super::record::ANSWER_KEPT;
+use super::rejected::why_rejected;
 use super::{Answered, NoAnswer};
 use crate::clock::{now_ms, steady_ms};
 use crate::delivery::{History, Outcome, Policy, Step, next_step, retry_after};
@@ -138,12 +139,14 @@ fn conclude(
     let history = History { attempts: trial.number, spent_ms: trial.spent_ms, took_ms };
     let policy = Policy { retry: &settings.retry, retry_for: settings.retry_for };
     let (number, started_ms) = (trial.number, trial.started_ms);
+    let rejected = Next::Rejected(why_rejected(&result));
     let attempt = Some(Attempt { number, started_ms, took_ms, result });
     match next_step(policy, history, steady_ms(), outcome, fastrand::f64()) {
         Step::Delivered => Conclusion { attempt, next: Next::Delivered },
         Step::Again { due_ms, spent_ms } => {
             Conclusion { attempt, next: Next::Retry { due_ms, spent_ms } }
         }
+        Step::Rejected => Conclusion { attempt, next: rejected },
         Step::Dead { why } => Conclusion { attempt, next: Next::Dead(why) },
         Step::Release { due_ms } => {
             let spent_ms = trial.spent_ms;

@@ -11,6 +11,7 @@ use relay_protocol::webhook::{Answer, Fields};
 
 use super::outcome::Trial;
 use super::plan::Plan;
+use super::rejected::why_rejected;
 use super::underway::Going;
 use super::{Arrived, NoAnswer, Payload};
 use crate::clock::steady_ms;
@@ -239,7 +240,10 @@ impl Record {
     }
 
     fn settle_failure(&mut self, code: &'static str, detail: String) {
-        self.settle(AttemptResult::Failed { code, detail }, Next::Failed);
+        let result = AttemptResult::Failed { code, detail };
+        let rejected = code == Code::SignatureInvalid.as_str();
+        let next = if rejected { Next::Rejected(why_rejected(&result)) } else { Next::Failed };
+        self.settle(result, next);
     }
 
     fn settle(&mut self, result: AttemptResult, next: Next) {

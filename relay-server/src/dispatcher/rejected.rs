@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use relay_client::verify::Told;
 use relay_protocol::id::Name;
 use relay_trust::Reason;
 
 use super::kept::whole;
 use super::{Arrived, Dispatcher};
 use crate::endpoint::settings::Capture;
+use crate::problem::Code;
 use crate::store::StoreError;
-use crate::store::records::{Acceptance, NewDelivery, Room, Start};
+use crate::store::records::{Acceptance, AttemptResult, NewDelivery, Room, Start};
 
 impl Dispatcher {
     /// Notes an event that its provider has not proved to be its own, as far as the endpoint keeps such a thing.
@@ -26,7 +28,7 @@ impl Dispatcher {
     async fn note_rejected(&self, arrived: &Arrived) -> Result<(), StoreError> {
         let settings = &arrived.endpoint.settings;
         let reason = arrived.head.checked.as_ref().and_then(|checked| checked.reason);
-        let why = reason.map_or("signature_invalid", Reason::as_str);
+        let why = reason.map_or(Code::SignatureInvalid.as_str(), Reason::as_str);
         let (order_key, collapse) = (None, None);
         let main =
             NewDelivery { group: Name::main(), start: Start::Rejected(why), order_key, collapse };
@@ -40,4 +42,14 @@ impl Dispatcher {
             replay_of: None,
         })
     }
+}
+
+/// Why an agent has not taken an event, as it tells with its reset.
+pub(super) fn why_rejected(result: &AttemptResult) -> &'static str {
+    let told = match result {
+        AttemptResult::Failed { detail, .. } => detail.parse::<Told>().ok(),
+        AttemptResult::Answered { .. } => None,
+    };
+    let reason = told.and_then(|told| told.reason);
+    reason.map_or(Code::SignatureInvalid.as_str(), Reason::as_str)
 }

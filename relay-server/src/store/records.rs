@@ -253,6 +253,8 @@ pub enum Next {
     Held(u64),
     /// No other attempt by itself, for this reason.
     Dead(&'static str),
+    /// Nothing: the agent does not take it from whoever has sent it, for this reason.
+    Rejected(&'static str),
 }
 
 /// How the first delivery of an event stands, as a repeat of it needs to know.

@@ -29,7 +29,7 @@ fn the_table() {
         (answered(200), 1, Step::Delivered),
         (answered(204), 9, Step::Delivered),
         (answered(410), 1, Step::Dead { why: "gone" }),
-        (unanswered(Code::SignatureInvalid), 1, Step::Dead { why: "signature_invalid" }),
+        (unanswered(Code::SignatureInvalid), 1, Step::Rejected),
         (answered(301), 1, again(1000)),
         (answered(404), 2, again(60_000)),
         (answered(500), 3, exhausted),
@@ -145,6 +145,7 @@ proptest! {
                     break;
                 }
                 Step::Delivered => prop_assert!(false, "a failure is no delivery"),
+                Step::Rejected => prop_assert!(false, "nobody has rejected it"),
             }
         }
     }

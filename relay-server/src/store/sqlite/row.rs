@@ -30,6 +30,7 @@ impl Landing {
                 Self { held: true, ..landed(State::Delivering, Some(*until_ms)) }
             }
             Next::Dead(why) => Self { why: Some(why), ..landed(State::Dead, None) },
+            Next::Rejected(why) => Self { why: Some(why), ..landed(State::Rejected, None) },
         }
     }
 }
