@@ -1,11 +1,11 @@
 //! A bounded memory of recent answers, so that a delivery that is sent again because its answer was lost on the way
 //! gets that answer, and the target is not asked twice.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use relay_protocol::id::EventId;
 use relay_protocol::webhook::Answer;
 use tokio::sync::Notify;
@@ -43,29 +43,9 @@ enum State {
     Answered(Remembered),
 }
 
-/// Hashes an event by its own last bytes, which are random already.
-#[derive(Debug, Default, Clone)]
-struct ById(u64);
-
-impl Hasher for ById {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(last) = bytes.last_chunk::<8>() {
-            self.0 ^= u64::from_ne_bytes(*last);
-        }
-    }
-
-    fn write_u16(&mut self, subscription: u16) {
-        self.0 ^= u64::from(subscription).rotate_right(16);
-    }
-}
-
 #[derive(Debug, Default)]
 struct Known {
-    states: HashMap<Key, State, BuildHasherDefault<ById>>,
+    states: HashMap<Key, State>,
     /// Answered events, the oldest first.
     order: VecDeque<Key>,
     bytes: usize,

@@ -1,11 +1,12 @@
 //! Which session gets an event: one question, one enum. Knows sessions only as seats; nothing of HTTP or the store.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use foldhash::HashMap;
+use foldhash::fast::RandomState;
 use relay_protocol::id::Name;
 use tokio::sync::Notify;
 
@@ -70,7 +71,7 @@ struct Place {
 /// All live sessions by what they serve.
 #[derive(Debug)]
 pub struct Router {
-    places: DashMap<EndpointId, Place>,
+    places: DashMap<EndpointId, Place, RandomState>,
     /// How many taps there are, over all endpoints: mostly none, and then nobody looks for them.
     taps: AtomicUsize,
     started: Instant,
@@ -78,7 +79,7 @@ pub struct Router {
 
 impl Default for Router {
     fn default() -> Self {
-        Self { places: DashMap::new(), taps: AtomicUsize::new(0), started: Instant::now() }
+        Self { places: DashMap::default(), taps: AtomicUsize::new(0), started: Instant::now() }
     }
 }
 

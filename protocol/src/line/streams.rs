@@ -1,6 +1,8 @@
 //! The streams of one line and who of them waits to send.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+
+use foldhash::HashMap;
 
 use super::flow::{Budget, Window};
 use crate::id::StreamId;
@@ -52,7 +54,7 @@ pub(super) struct Streams {
 
 impl Default for Streams {
     fn default() -> Self {
-        let (map, blocked) = (HashMap::new(), BTreeSet::new());
+        let (map, blocked) = (HashMap::default(), BTreeSet::new());
         Self { map, last: StreamId(0), credit: STREAM_CREDIT, blocked, called: 0, served: 0 }
     }
 }

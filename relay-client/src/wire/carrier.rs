@@ -1,12 +1,12 @@
 //! The line that a driver and the streams' owners share, behind one lock that is never held over an await.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use relay_protocol::Line;
 use relay_protocol::codec::TooLong;
 use relay_protocol::frame::GoAway;
@@ -124,7 +124,7 @@ impl Carrier {
     /// A carrier for this line.
     #[must_use]
     pub fn new(line: Line) -> Arc<Self> {
-        let (now, lost, asleep, inboxes) = (Instant::now(), false, false, HashMap::new());
+        let (now, lost, asleep, inboxes) = (Instant::now(), false, false, HashMap::default());
         let (closing, driver, idler) = (None, None, None);
         let shared = Shared { line, inboxes, now, lost, closing, driver, asleep, idler };
         Arc::new(Self { shared: Mutex::new(shared), pipe: Mutex::new(None) })

@@ -3,19 +3,23 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use relay_protocol::id::Name;
 
 use super::{Endpoint, EndpointId, Key};
 use crate::clock::now_ms;
 
+/// Each request looks into them, and nobody from outside puts anything in: a quick hash will do.
+type Map<K, V> = DashMap<K, V, RandomState>;
+
 /// All endpoints. Whoever changes one in the store changes it here right after.
 #[derive(Debug, Default)]
 pub struct Directory {
-    by_key: DashMap<Box<str>, Arc<Endpoint>>,
-    by_name: DashMap<Name, Arc<Endpoint>>,
-    by_id: DashMap<EndpointId, Arc<Endpoint>>,
+    by_key: Map<Box<str>, Arc<Endpoint>>,
+    by_name: Map<Name, Arc<Endpoint>>,
+    by_id: Map<EndpointId, Arc<Endpoint>>,
     /// Keys that were rotated away, and until when they lead to their endpoint, in milliseconds of the Unix epoch.
-    old_keys: DashMap<Box<str>, (EndpointId, u64)>,
+    old_keys: Map<Box<str>, (EndpointId, u64)>,
 }
 
 impl Directory {
