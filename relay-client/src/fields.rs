@@ -8,9 +8,11 @@ use relay_protocol::webhook::{Fields, FieldsBuilder, is_end_to_end};
 #[must_use]
 pub fn end_to_end(headers: &HeaderMap, skip: impl Fn(&HeaderName) -> bool) -> FieldsBuilder {
     let mut fields = Fields::with_capacity(64 * headers.len());
+    let some_are_named = headers.contains_key(CONNECTION);
     for (name, value) in headers {
         let bytes = name.as_str().as_bytes();
-        if is_end_to_end(bytes) && !skip(name) && !named_by_connection(headers, name) {
+        let is_named = || some_are_named && named_by_connection(headers, name);
+        if is_end_to_end(bytes) && !skip(name) && !is_named() {
             fields.push(bytes, value.as_bytes());
         }
     }
@@ -31,7 +33,8 @@ pub fn wants_trailers(headers: &HeaderMap) -> bool {
 /// # Errors
 /// The name of the first field that HTTP does not allow (RFC 9110 §5).
 pub fn to_headers(fields: &Fields) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::with_capacity(16);
+    // Room for what a request to a target gets besides.
+    let mut headers = HeaderMap::with_capacity(fields.iter().count() + 3);
     for (name, value) in fields.iter() {
         let bad = || String::from_utf8_lossy(name).into_owned();
         let key = HeaderName::from_lowercase(name).map_err(|_| bad())?;
