@@ -1,5 +1,6 @@
 //! One attempt: from the request that came over the line to the answer that goes back.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -48,10 +49,10 @@ pub(super) async fn attempt(work: Arc<Work>, incoming: Incoming) {
         work.notices.tell(Notice::Started(attempt.clone()));
     }
     let stream = Arc::new(stream);
-    let asked = ask(&work, route, &stream, &request, body, end);
+    let mut asked = pin!(ask(&work, route, &stream, &request, body, end));
     let result = tokio::select! {
         biased;
-        result = asked => result,
+        result = &mut asked => result,
         // Dropping what is asked cuts the local connection.
         () = stream.cancelled() => Err("cancelled: the caller has gone".to_owned()),
     };

@@ -205,7 +205,8 @@ fn events(
     move |event| match event {
         Event::Opened { stream, request, body, end } => {
             let incoming = Incoming { stream, request, body, end };
-            work.attempts.spawn(attempt(Arc::clone(&work), incoming));
+            // Boxed, so that it is moved as a pointer into its task, through it, and out of it when it is over.
+            work.attempts.spawn(Box::pin(attempt(Arc::clone(&work), incoming)));
         }
         Event::Welcome(welcome) => {
             if let Some(welcomed) = welcomed.take() {
