@@ -82,11 +82,14 @@ impl Connection {
 
     /// Whether another request may be sent: the last answer is complete and the target has not closed.
     pub(super) async fn is_usable(&mut self) -> bool {
-        poll_fn(|cx| {
-            run(&mut self.machine, &mut self.finished, cx);
-            Poll::Ready(())
-        })
-        .await;
+        // Mostly the machine has come to the answer's end with its last bytes.
+        if !self.sender.is_ready() {
+            poll_fn(|cx| {
+                run(&mut self.machine, &mut self.finished, cx);
+                Poll::Ready(())
+            })
+            .await;
+        }
         !self.finished && self.sender.is_ready()
     }
 }

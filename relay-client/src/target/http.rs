@@ -126,7 +126,7 @@ impl HttpTarget {
         body: RequestBody,
     ) -> Result<Answering<'_>, Failure> {
         let message = self.message(request, body)?;
-        let Some(mut connection) = self.pool.take().await else {
+        let Some(mut connection) = self.pool.take() else {
             return Box::pin(self.send_anew(message)).await;
         };
         match connection.send(message).await {
@@ -193,7 +193,9 @@ impl HttpTarget {
     fn complete(&self, headers: &mut HeaderMap, request: &Request) {
         const EVENT_ID: HeaderName = HeaderName::from_static("webhook-relay-event-id");
         const ATTEMPT: HeaderName = HeaderName::from_static("webhook-relay-attempt");
-        FRAMING.iter().for_each(|name| drop(headers.remove(name)));
+        if request.fields.iter().any(|(name, _)| is_framing(name)) {
+            FRAMING.iter().for_each(|name| drop(headers.remove(name)));
+        }
         if !self.options.preserve_host || !headers.contains_key(HOST) {
             headers.insert(HOST, self.host.clone());
         }
@@ -209,6 +211,14 @@ impl HttpTarget {
 /// What says how far a message goes and what its connection becomes: this hop's own to say. An honest relay sends none of
 /// them.
 const FRAMING: [HeaderName; 5] = [CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE];
+
+/// Whether a name, in lower case, is one of [`FRAMING`].
+const fn is_framing(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"connection" | b"content-length" | b"expect" | b"transfer-encoding" | b"upgrade"
+    )
+}
 
 /// An answer whose head has come.
 pub struct Answering<'a> {

@@ -24,14 +24,10 @@ impl Pool {
         Self { kept: Arc::default(), filled: Arc::default() }
     }
 
-    /// A connection that the target still holds open.
-    pub(super) async fn take(&self) -> Option<Connection> {
-        loop {
-            let mut connection = self.lock().pop()?;
-            if connection.is_usable().await {
-                return Some(connection);
-            }
-        }
+    /// A connection that the target held open when it was last looked at. If it has closed it meanwhile, that is met
+    /// before anything is written, and the request comes back.
+    pub(super) fn take(&self) -> Option<Connection> {
+        self.lock().pop()
     }
 
     /// Keeps a connection whose answer is complete.
