@@ -7,7 +7,7 @@ mod lobby;
 mod routes;
 
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::{poll_fn, ready};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,13 +179,19 @@ impl Front {
         builder.header_read_timeout(None).max_buf_size(HEAD_BUFFER).max_header_size(HEAD_BUFFER);
         let connection = builder.serve_connection(TokioIo::new(socket), service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.draining.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let mut drains = std::pin::pin!(self.draining.cancelled());
+        let (mut watched, mut told) = (false, false);
+        let ended = poll_fn(|cx| {
+            // Its waker stays where it is until it is used: after the first time a look at the token is enough.
+            if !told && (!watched || self.draining.is_cancelled()) {
+                (watched, told) = (true, drains.as_mut().poll(cx).is_ready());
+                if told {
+                    connection.as_mut().graceful_shutdown();
+                }
             }
-        };
+            connection.as_mut().poll(cx)
+        });
+        let ended = ended.await;
         if let Err(error) = ended {
             tracing::debug!(%address, %error, "a connection has ended");
         }

@@ -83,7 +83,8 @@ impl Routes {
             return hook(key, path);
         }
         if let Some(rest) = path.strip_prefix(HOOKS) {
-            let (key, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+            let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'?'));
+            let (key, path) = rest.split_at(end.unwrap_or(rest.len()));
             return hook(key, path);
         }
         Ok(if uri.path() == CONNECT_PATH { Route::Connect } else { Route::Api })
@@ -143,21 +144,21 @@ pub(super) fn host(request: &Request<Incoming>) -> Result<&str, Problem> {
 
 /// The host in a `Host` field: a name, an IPv4 address or an IPv6 address in brackets, and perhaps a port.
 fn name_of(field: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(field).ok()?;
-    let (host, port) = match text.find(']') {
-        Some(end) if text.starts_with('[') => text.split_at(end + 1),
+    let place = |byte: u8| field.iter().position(|one| *one == byte);
+    let (host, port) = match place(b']') {
+        Some(end) if field.starts_with(b"[") => field.split_at(end + 1),
         Some(_) => return None,
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
+        None => field.split_at(place(b':').unwrap_or(field.len())),
     };
-    let port = port.strip_prefix(':').unwrap_or(port);
-    let named = |c: u8| c.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&c);
-    let literal =
-        |inside: &str| inside.bytes().all(|c| c.is_ascii_hexdigit() || b":.".contains(&c));
-    let sound = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(inside) => literal(inside),
-        None => !host.is_empty() && host.bytes().all(named),
+    let port = port.strip_prefix(b":").unwrap_or(port);
+    let named = |c: &u8| c.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(c);
+    let literal = |c: &u8| c.is_ascii_hexdigit() || b":.".contains(c);
+    let sound = match host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
+        Some(inside) => inside.iter().all(literal),
+        None => !host.is_empty() && host.iter().all(named),
     };
-    (sound && port.bytes().all(|c| c.is_ascii_digit())).then_some(host)
+    let host = std::str::from_utf8(host).ok()?;
+    (sound && port.iter().all(u8::is_ascii_digit)).then_some(host)
 }
 
 /// The one label in front of the domain.

@@ -41,6 +41,9 @@ impl TrustedProxies {
     #[must_use]
     pub fn sender(&self, headers: &HeaderMap, peer: &Peer) -> IpAddr {
         let mut sender = peer.address.ip().to_canonical();
+        if !self.0.contains(sender) {
+            return sender;
+        }
         let values = headers.get_all(FORWARDED_FOR).iter().rev();
         let mut hops = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         // From the right, up to the first one that is no proxy of ours: what stands left of it anybody may have written.
