@@ -1,6 +1,7 @@
 //! An event: one accepted request, as it is stored, dispatched and shown. Knows no HTTP library and no SQL.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use relay_protocol::id::EventId;
@@ -55,11 +56,38 @@ pub struct Checked {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// Who sent it: the peer, or what a trusted proxy says.
-    pub remote: IpAddr,
+    pub remote: Sender,
     /// Whether it came over TLS.
     pub https: bool,
     /// Whether it came as HTTP/1.0, 1.1 or 2: for `Via`.
     pub version: &'static str,
+}
+
+/// An address and how it is written: once a connection, not once for every field and column that tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    ip: IpAddr,
+    text: Arc<str>,
+}
+
+impl Sender {
+    /// The address.
+    #[must_use]
+    pub const fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    /// The address as it is written: dotted, or with colons (RFC 5952).
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<IpAddr> for Sender {
+    fn from(ip: IpAddr) -> Self {
+        Self { ip, text: ip.to_string().into() }
+    }
 }
 
 /// One accepted request.

@@ -14,7 +14,11 @@ pub(super) fn head(path: &str, fields: &[(&str, &str)]) -> Head {
         method: Bytes::from_static(b"POST"),
         path: Bytes::copy_from_slice(path.as_bytes()),
         fields: fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect(),
-        origin: Origin { remote: [127, 0, 0, 1].into(), https: true, version: "1.1" },
+        origin: Origin {
+            remote: std::net::IpAddr::from([127, 0, 0, 1]).into(),
+            https: true,
+            version: "1.1",
+        },
         checked: None,
     }
 }

@@ -7,7 +7,7 @@ use relay_protocol::webhook::{Fields, FieldsBuilder};
 
 use super::resign::{FIELDS, Signed};
 use crate::clock::civil;
-use crate::event::{Checked, Head};
+use crate::event::{Checked, Head, Sender};
 
 /// What stands before the name of a provider's field whose name is taken by the endpoint's own signature.
 const ORIGINAL: &[u8] = b"webhook-relay-original-";
@@ -20,15 +20,15 @@ pub(super) fn fields(head: &Head, pseudonym: &str, replay: u32, signed: Option<&
         None => fields.extend(&head.fields),
         Some(signed) => sign(&mut fields, &head.fields, signed),
     }
-    let remote = head.origin.remote.to_string();
+    let remote = &head.origin.remote;
     let proto: &[u8] = if head.origin.https { b"https" } else { b"http" };
-    fields.push(b"x-forwarded-for", remote.as_bytes());
+    fields.push(b"x-forwarded-for", remote.as_str().as_bytes());
     fields.push(b"x-forwarded-proto", proto);
     let host = head.fields.first(b"host");
     if let Some(host) = host {
         fields.push(b"x-forwarded-host", host);
     }
-    forwarded(&mut fields, head.origin.remote, &remote, proto, host);
+    forwarded(&mut fields, remote, proto, host);
     let mut via = Vec::with_capacity(48);
     via.extend_from_slice(head.origin.version.as_bytes());
     via.push(b' ');
@@ -65,16 +65,11 @@ pub(super) fn verification(head: &Head, checked: &Checked) -> String {
     format!("state={state}; provider={provider}; at={at}Z{reason}")
 }
 
-fn forwarded(
-    fields: &mut FieldsBuilder,
-    remote: IpAddr,
-    shown: &str,
-    proto: &[u8],
-    host: Option<&[u8]>,
-) {
+fn forwarded(fields: &mut FieldsBuilder, remote: &Sender, proto: &[u8], host: Option<&[u8]>) {
     let mut value = Vec::with_capacity(96);
     value.extend_from_slice(b"for=");
-    match remote {
+    let shown = remote.as_str();
+    match remote.ip() {
         IpAddr::V4(_) => value.extend_from_slice(shown.as_bytes()),
         // An IPv6 address has colons, so it is quoted and in brackets (RFC 7239 §6).
         IpAddr::V6(_) => {
@@ -109,7 +104,11 @@ mod tests {
             method: Bytes::from_static(b"POST"),
             path: Bytes::new(),
             fields: [(&b"host"[..], &b"relay.example:8443"[..])].into_iter().collect(),
-            origin: Origin { remote: remote.parse().unwrap(), https, version: "1.1" },
+            origin: Origin {
+                remote: remote.parse::<IpAddr>().unwrap().into(),
+                https,
+                version: "1.1",
+            },
             checked: None,
         };
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();

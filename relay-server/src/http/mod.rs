@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::event::Sender;
 use crate::tls::{Secured, Shown, Tls};
 
 pub use body::ResponseBody;
@@ -44,6 +45,7 @@ const HEAD_BUFFER: usize = 128 * 1024;
 pub struct Peer {
     /// The address the connection comes from.
     pub address: SocketAddr,
+    sender: Sender,
     /// Whether it speaks TLS with us.
     pub https: bool,
     /// What it has shown of itself there.
@@ -58,7 +60,14 @@ pub struct Remote(pub IpAddr);
 impl Peer {
     fn in_clear(address: SocketAddr) -> Self {
         let (shown, asking) = (Shown::Nothing, caller::Phase::default());
-        Self { address, https: false, shown, asking }
+        let sender = address.ip().to_canonical().into();
+        Self { address, sender, https: false, shown, asking }
+    }
+
+    /// A sender as it is written; mostly it is the peer itself.
+    #[must_use]
+    pub fn written(&self, sender: IpAddr) -> Sender {
+        if sender == self.sender.ip() { self.sender.clone() } else { sender.into() }
     }
 
     /// Marks that an answer is under way, until the guard is dropped.

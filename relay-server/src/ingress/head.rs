@@ -103,7 +103,11 @@ pub(super) fn read(
         method: method(&parts.method),
         path,
         fields: fields(parts),
-        origin: Origin { remote, https: trusted.is_https(&parts.headers, peer), version },
+        origin: Origin {
+            remote: peer.written(remote),
+            https: trusted.is_https(&parts.headers, peer),
+            version,
+        },
         checked: None,
     })
 }

@@ -95,7 +95,7 @@ pub(super) fn whole(endpoint: &Endpoint, found: &Found) -> Whole {
         received_at: time::show(head.id.unix_ms()),
         method: String::from_utf8_lossy(&head.method).into_owned(),
         path: text(&head.path),
-        remote: head.origin.remote.to_string(),
+        remote: head.origin.remote.as_str().to_owned(),
         https: head.origin.https,
         version: head.origin.version,
         fields: fields(&head.fields),

@@ -305,7 +305,7 @@ fn insert_event(
         payload,
         method(head),
         &head.path[..],
-        head.origin.remote.to_string(),
+        head.origin.remote.as_str(),
         head.origin.https,
         head.origin.version,
         event.body.len() as i64,

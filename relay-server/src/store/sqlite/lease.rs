@@ -1,5 +1,6 @@
 //! Puts what is due into somebody's hands, whole: head, body, and how often it was tried.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -268,7 +269,7 @@ pub(super) fn load(
 fn origin(row: &Row<'_>) -> rusqlite::Result<Origin> {
     let (remote, version): (String, String) = (row.get(2)?, row.get(4)?);
     Ok(Origin {
-        remote: remote.parse().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
+        remote: remote.parse::<IpAddr>().unwrap_or(Ipv4Addr::UNSPECIFIED.into()).into(),
         https: row.get(3)?,
         version: match version.as_str() {
             "1.0" => "1.0",
