@@ -159,7 +159,11 @@ fn acceptance(endpoint: EndpointId, body: &Bytes) -> Acceptance {
         method: Bytes::from_static(b"POST"),
         path: Bytes::new(),
         fields,
-        origin: Origin { remote: [127, 0, 0, 1].into(), https: false, version: "1.1" },
+        origin: Origin {
+            remote: std::net::IpAddr::from([127, 0, 0, 1]).into(),
+            https: false,
+            version: "1.1",
+        },
         checked: None,
     };
     let event = Event {

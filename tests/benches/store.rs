@@ -67,7 +67,11 @@ async fn main() {
             method: Bytes::from_static(b"POST"),
             path: Bytes::from_static(b"/path"),
             fields: fields.clone(),
-            origin: Origin { remote: [127, 0, 0, 1].into(), https: false, version: "1.1" },
+            origin: Origin {
+                remote: std::net::IpAddr::from([127, 0, 0, 1]).into(),
+                https: false,
+                version: "1.1",
+            },
             checked: None,
         };
         let event = Event {

@@ -185,7 +185,11 @@ pub fn event(endpoint: EndpointId, id: EventId, body: Body) -> Event {
         method: Bytes::from_static(b"POST"),
         path: Bytes::from_static(b"/path?query"),
         fields: [(&b"content-type"[..], &b"text/plain"[..])].into_iter().collect(),
-        origin: Origin { remote: [127, 0, 0, 1].into(), https: false, version: "1.1" },
+        origin: Origin {
+            remote: std::net::IpAddr::from([127, 0, 0, 1]).into(),
+            https: false,
+            version: "1.1",
+        },
         checked: None,
     };
     Event { head: Arc::new(head), body, trailers: Fields::default(), held: None }

@@ -57,7 +57,11 @@ fn acceptance(endpoint: EndpointId, start: Start) -> Acceptance {
         method: Bytes::from_static(b"POST"),
         path: Bytes::from_static(b"/path"),
         fields: [(&b"content-type"[..], &b"application/json"[..])].into_iter().collect(),
-        origin: Origin { remote: [127, 0, 0, 1].into(), https: false, version: "1.1" },
+        origin: Origin {
+            remote: std::net::IpAddr::from([127, 0, 0, 1]).into(),
+            https: false,
+            version: "1.1",
+        },
         checked: None,
     };
     let body = Body::Memory(Bytes::from(vec![b'x'; 1024]));
