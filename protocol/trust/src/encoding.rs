@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
@@ -72,6 +73,11 @@ impl Encoding {
     }
 }
 
+/// Base64 as tokens have it: RFC 4648 §5, without padding. Every text of it has one form only.
+pub(crate) fn base64url(text: &[u8]) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
 fn hex(text: &[u8]) -> Option<Vec<u8>> {
     let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (pairs, []) = text.as_chunks::<2>() else { return None };
@@ -96,5 +102,9 @@ mod tests {
             assert_eq!(Encoding::Hex.decode(text), None);
         }
         assert_eq!(Encoding::Base64.decode(b"Y Q="), None);
+        assert_eq!(base64url(b"-_8"), Some(vec![0xfb, 0xff]));
+        for text in [&b"+/8"[..], b"-_8=", b"-_9", b"-_8\n", b"-"] {
+            assert_eq!(base64url(text), None);
+        }
     }
 }

@@ -111,6 +111,8 @@ names! {
         CertificateExpired = "certificate_expired",
         /// The message is of another topic than the endpoint's.
         WrongTopic = "wrong_topic",
+        /// The token is good, but not for this request: its issuer, its audience or its URL is another.
+        ClaimMismatch = "claim_mismatch",
         /// There is no secret to check with.
         NoSecret = "no_secret",
         /// The secret is not of the form that the provider gives.

@@ -38,6 +38,11 @@ impl Path {
         Ok(Self(steps.into()))
     }
 
+    /// The path of one key of the outermost object, whatever its name.
+    pub(crate) fn name(name: &str) -> Self {
+        Self(Box::new([name.into()]))
+    }
+
     /// What stands there: one entry, or one for each that a `*` finds; `None` where there is nothing.
     pub(crate) fn find<'a>(&self, body: &'a [u8]) -> Result<Vec<Option<Found<'a>>>, Unreadable> {
         let mut found = Vec::new();

@@ -6,6 +6,7 @@
 mod body;
 mod scheme;
 mod secret;
+mod token;
 mod url;
 mod words;
 
@@ -46,10 +47,11 @@ pub fn explain(
         Some(Reason::WrongSecret | Reason::MalformedSignature | Reason::MalformedSecret) => {
             trial.causes(profile)
         }
-        Some(Reason::TimestampTooOld | Reason::TimestampInFuture) => trial.age(profile),
+        Some(reason) if TIMES.contains(&reason) => trial.age(profile),
         Some(Reason::BodyHashMismatch) => trial.bodies(profile),
         _ => Vec::new(),
     };
+    told.extend(token::read(profile, request, keys));
     told.extend(words::general(&found));
     told.extend(secret::hints(profile.name(), keys.secrets));
     if matches!(
@@ -64,6 +66,10 @@ pub fn explain(
     }
     told
 }
+
+/// That it is good, at another time.
+const TIMES: [Reason; 3] =
+    [Reason::TimestampTooOld, Reason::TimestampInFuture, Reason::SignatureExpired];
 
 /// A request with which guesses are tried.
 struct Trial<'t> {
@@ -87,9 +93,8 @@ impl Trial<'_> {
 
     /// Whether the signature is good so, whatever its age.
     fn is_cause(&self, profile: &Profile, request: &Request<'_>, secrets: &[Secret]) -> bool {
-        let timely = [Reason::TimestampTooOld, Reason::TimestampInFuture];
         self.find(profile, request, secrets).is_some_and(|found| {
-            found.is_good() || found.reason.is_some_and(|reason| timely.contains(&reason))
+            found.is_good() || found.reason.is_some_and(|reason| TIMES.contains(&reason))
         })
     }
 
@@ -184,6 +189,9 @@ impl Trial<'_> {
 /// Whether the request has the field with this provider's signature.
 fn brings(profile: &Profile, reading: &Reading<'_>) -> bool {
     profile.checks.iter().any(|check| {
+        if let Kind::Jwt(jwt) = &check.kind {
+            return token::is_there(reading, jwt);
+        }
         let Kind::Signed(scheme) = &check.kind else { return false };
         let Source::Header(name) = &scheme.signature.from else { return false };
         let name = match scheme.signature.format {

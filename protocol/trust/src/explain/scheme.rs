@@ -17,10 +17,14 @@ pub(super) fn variants(profile: &Profile) -> Vec<(Profile, String)> {
                 "The secret is meant as text: the key is its letters, and nothing that they decode to."
             }
         };
-        add(profile, &mut found, why, |scheme| {
-            if let Method::Hmac { key, .. } = &mut scheme.method {
-                *key = form;
+        add(profile, &mut found, why, |kind| match kind {
+            Kind::Signed(scheme) => {
+                if let Method::Hmac { key, .. } = &mut scheme.method {
+                    *key = form;
+                }
             }
+            Kind::Jwt(jwt) if jwt.algorithm.shared().is_some() => jwt.key = form,
+            _ => {}
         });
     }
     for (digest, name) in [
@@ -29,7 +33,7 @@ pub(super) fn variants(profile: &Profile) -> Vec<(Profile, String)> {
         (Digest::Sha384, "SHA-384"),
         (Digest::Sha512, "SHA-512"),
     ] {
-        add(profile, &mut found, &format!("It was signed with {name}."), |scheme| {
+        add_scheme(profile, &mut found, &format!("It was signed with {name}."), |scheme| {
             if let Method::Hmac { digest: own, .. } | Method::Hash { digest: own } =
                 &mut scheme.method
             {
@@ -38,9 +42,14 @@ pub(super) fn variants(profile: &Profile) -> Vec<(Profile, String)> {
         });
     }
     for (encoding, name) in [(Encoding::Hex, "hex"), (Encoding::Base64, "base64")] {
-        add(profile, &mut found, &format!("The signature is written as {name}."), |scheme| {
-            scheme.signature.encoding = encoding;
-        });
+        add_scheme(
+            profile,
+            &mut found,
+            &format!("The signature is written as {name}."),
+            |scheme| {
+                scheme.signature.encoding = encoding;
+            },
+        );
     }
     for prefix in ["", "sha256=", "sha1=", "v0=", "v1="] {
         let why = if prefix.is_empty() {
@@ -48,7 +57,7 @@ pub(super) fn variants(profile: &Profile) -> Vec<(Profile, String)> {
         } else {
             format!("The signature has the prefix {prefix}, which is not of this scheme.")
         };
-        add(profile, &mut found, &why, |scheme| {
+        add_scheme(profile, &mut found, &why, |scheme| {
             if let Format::Plain { prefix: own } = &mut scheme.signature.format {
                 prefix.clone_into(own);
             }
@@ -61,13 +70,22 @@ fn add(
     profile: &Profile,
     found: &mut Vec<(Profile, String)>,
     why: &str,
-    change: impl Fn(&mut Scheme),
+    change: impl Fn(&mut Kind),
 ) {
     let mut other = profile.clone();
-    for check in &mut other.checks {
-        if let Kind::Signed(scheme) = &mut check.kind {
+    other.checks.iter_mut().for_each(|check| change(&mut check.kind));
+    found.push((other, why.to_owned()));
+}
+
+fn add_scheme(
+    profile: &Profile,
+    found: &mut Vec<(Profile, String)>,
+    why: &str,
+    change: impl Fn(&mut Scheme),
+) {
+    add(profile, found, why, |kind| {
+        if let Kind::Signed(scheme) = kind {
             change(scheme);
         }
-    }
-    found.push((other, why.to_owned()));
+    });
 }

@@ -56,6 +56,9 @@ const fn sentence(reason: Reason) -> &'static str {
         Reason::MalformedCertificate => "What was fetched is no certificate with a fitting key.",
         Reason::CertificateExpired => "Its certificate is not valid at this time.",
         Reason::WrongTopic => "It is of another topic than the endpoint's.",
+        Reason::ClaimMismatch => {
+            "The token is good, but not for this request: its issuer, its audience or its URL is another."
+        }
         Reason::NoSecret => "There is no secret to check it with.",
         Reason::MalformedSecret => "The secret is not of the form that this provider gives.",
         Reason::ParameterMissing => "A parameter that is signed is not set.",

@@ -52,6 +52,7 @@ impl CheckRow {
                 }),
                 tolerance_s: tolerance_s.unwrap_or(TOLERANCE_S),
             }),
+            KindName::Jwt => Ok(Kind::Jwt(Box::new(self.token()?))),
             _ => Ok(Kind::Signed(Box::new(self.scheme()?))),
         }
     }
@@ -108,7 +109,7 @@ impl CheckRow {
         })
     }
 
-    fn secret_key(&mut self, usual: KeyForm) -> Built<KeyForm> {
+    pub(super) fn secret_key(&mut self, usual: KeyForm) -> Built<KeyForm> {
         match self.key.take() {
             None => Ok(usual),
             Some(Key::Secret(form)) => Ok(form),
@@ -138,6 +139,17 @@ impl CheckRow {
             KindName::Sns => &["cert_hosts", "cert_host_re", "cert_path", "tolerance"],
             KindName::Contentful => &["tolerance", "ts_unit"],
             KindName::Rfc9421 => &["tolerance", "require", "algs"],
+            KindName::Jwt => &[
+                "alg",
+                "key",
+                "from",
+                "prefix",
+                "claims",
+                "body_claim",
+                "url_claim",
+                "qsh",
+                "tolerance",
+            ],
             KindName::RsaPkcs1 => &[
                 "cert_hosts",
                 "cert_host_re",
@@ -173,6 +185,11 @@ impl CheckRow {
             ("ts_unit", self.ts_unit.is_some()),
             ("require", self.require.is_some()),
             ("algs", self.algs.is_some()),
+            ("alg", self.alg.is_some()),
+            ("claims", !self.claims.is_empty()),
+            ("body_claim", self.body_claim.is_some()),
+            ("url_claim", self.url_claim.is_some()),
+            ("qsh", self.qsh.is_some()),
         ];
         keys.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect()
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use super::jwt::Jwt;
 use super::pattern::Pattern;
 use crate::encoding::{Digest, Encoding};
 use crate::selector::{self, Selector};
@@ -27,15 +28,19 @@ pub(crate) struct Check {
 impl Check {
     /// Whether it is a signature that any body could be sent with.
     pub(crate) fn leaves_body_unsigned(&self) -> bool {
-        let Kind::Signed(scheme) = &self.kind else { return false };
         let binding = [MessagePart::Body, MessagePart::Crc32, MessagePart::FormSorted];
-        !binding.iter().any(|part| scheme.message.has(part))
+        match &self.kind {
+            Kind::Signed(scheme) => !binding.iter().any(|part| scheme.message.has(part)),
+            Kind::Jwt(token) => token.body.is_none(),
+            _ => false,
+        }
     }
 
     /// The tolerance of the signed time, if one is signed.
     pub(crate) fn tolerance_s(&mut self) -> Option<&mut u32> {
         match &mut self.kind {
             Kind::Signed(scheme) => scheme.time.as_mut().map(|time| &mut time.tolerance_s),
+            Kind::Jwt(token) => Some(&mut token.tolerance_s),
             Kind::Sns { tolerance_s, .. }
             | Kind::Contentful { tolerance_s }
             | Kind::MessageSignature { tolerance_s, .. } => Some(tolerance_s),
@@ -61,6 +66,8 @@ pub(crate) enum Kind {
     Contentful { tolerance_s: u32 },
     /// HTTP message signatures (RFC 9421).
     MessageSignature { require: Vec<String>, algorithms: Vec<Algorithm>, tolerance_s: u32 },
+    /// A token that is signed (RFC 7519).
+    Jwt(Box<Jwt>),
 }
 
 /// A signature over a message that a template makes.

@@ -32,6 +32,24 @@ const TOKEN: &[Known] = &[
     ("prefix", "", "what stands before the token", None),
 ];
 
+const JWT: &[Known] = &[
+    ("algorithm", "alg", "HS256, HS384, HS512, RS256 or ES256", Some("HS256")),
+    ("header", "", "the field with the token", None),
+    ("from", "", "where the token is, if in no field: query:NAME, json:PATH or form:NAME", None),
+    ("prefix", "", "what stands before the token", None),
+    (
+        "key",
+        "key",
+        "how the secret becomes a key: utf8, base64 or hex; spki_b64 for public keys",
+        None,
+    ),
+    ("body_claim", "body_claim.name", "the claim with the body's hash, if there is one", None),
+    ("body_digest", "body_claim.digest", "sha1, sha256, sha384 or sha512", None),
+    ("body_encoding", "body_claim.enc", "hex or base64", None),
+    ("audience", "", "whom the token must be for (its aud)", None),
+    ("issuer", "", "who must have made the token (its iss)", None),
+];
+
 impl Generic {
     /// Each parameter with what it is.
     pub(super) fn params(self) -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -42,6 +60,7 @@ impl Generic {
         match self {
             Self::Hmac => HMAC,
             Self::Token => TOKEN,
+            Self::Jwt => JWT,
         }
     }
 
@@ -50,10 +69,11 @@ impl Generic {
         let row = match self {
             Self::Hmac => hmac(params)?,
             Self::Token => token(params)?,
+            Self::Jwt => jwt(params)?,
         };
         let row = CheckRow::deserialize(Value::Table(row));
         let check = row.map_err(|e| e.message().trim().to_owned())?.build()?;
-        if check.leaves_body_unsigned() {
+        if self == Self::Hmac && check.leaves_body_unsigned() {
             return Err("template leaves out the {body}: anybody could send another one".into());
         }
         Ok(check)
@@ -65,23 +85,46 @@ fn hmac(params: &BTreeMap<String, String>) -> Result<Table, String> {
         return Err("the parameter header is missing: the field with the signature".into());
     }
     let mut row = Table::from_iter([("kind".to_owned(), Value::from("hmac"))]);
-    for (name, place, _, usual) in HMAC {
-        let Some(value) = params.get(*name).map(String::as_str).or(*usual) else { continue };
-        let (table, key) = match place.split_once('.') {
-            Some((table, key)) => {
-                let inner = row.entry(table).or_insert_with(|| Value::Table(Table::new()));
-                (inner.as_table_mut().ok_or("a table")?, key)
-            }
-            None => (&mut row, *place),
-        };
-        table.insert(key.to_owned(), Value::from(value));
-    }
+    put(&mut row, HMAC, params)?;
     if let Some(time) = row.get_mut("ts").and_then(Value::as_table_mut) {
         if !time.contains_key("from") {
             return Err("timestamp_unit without timestamp".into());
         }
         time.entry("unit").or_insert_with(|| Value::from("s"));
         time.insert("tolerance".into(), Value::from(300));
+    }
+    Ok(row)
+}
+
+/// Puts each parameter where it goes in the row; those that go nowhere are put by hand.
+fn put(row: &mut Table, known: &[Known], params: &BTreeMap<String, String>) -> Result<(), String> {
+    for (name, place, _, usual) in known.iter().filter(|(_, place, ..)| !place.is_empty()) {
+        let Some(value) = params.get(*name).map(String::as_str).or(*usual) else { continue };
+        let (table, key) = match place.split_once('.') {
+            Some((table, key)) => {
+                let inner = row.entry(table).or_insert_with(|| Value::Table(Table::new()));
+                (inner.as_table_mut().ok_or("a table")?, key)
+            }
+            None => (&mut *row, *place),
+        };
+        table.insert(key.to_owned(), Value::from(value));
+    }
+    Ok(())
+}
+
+/// A token of RFC 7519 stands where another one would.
+fn jwt(params: &BTreeMap<String, String>) -> Result<Table, String> {
+    let mut row = token(params)?;
+    row.insert("kind".into(), Value::from("jwt"));
+    put(&mut row, JWT, params)?;
+    if let Some(claim) = row.get_mut("body_claim").and_then(Value::as_table_mut) {
+        if !claim.contains_key("name") {
+            return Err(
+                "body_digest and body_encoding are of a body_claim, which is missing".into()
+            );
+        }
+        claim.entry("digest").or_insert_with(|| Value::from("sha256"));
+        claim.entry("enc").or_insert_with(|| Value::from("hex"));
     }
     Ok(row)
 }

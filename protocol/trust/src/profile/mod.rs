@@ -5,6 +5,7 @@ mod build_rule;
 pub(crate) mod check;
 mod delivery;
 mod generic;
+pub(crate) mod jwt;
 mod mistake;
 pub(crate) mod pattern;
 mod row;
@@ -140,6 +141,7 @@ impl Profile {
                 [Url, UrlDecoded, Path].iter().any(|part| scheme.message.has(part))
             }
             Kind::Contentful { .. } | Kind::MessageSignature { .. } => true,
+            Kind::Jwt(token) => token.qsh || token.url.is_some(),
             _ => false,
         })
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::{Algorithm, BodyHash, Key, TimeFrom, TimeUnit, UrlVariant};
+use super::jwt::{HashClaim, TokenAlgorithm};
 use super::pattern::Pattern;
 use super::{Ack, Confidence};
 use crate::encoding::{Digest, Encoding};
@@ -46,6 +47,7 @@ const fn yes() -> bool {
 pub(crate) enum Generic {
     Hmac,
     Token,
+    Jwt,
 }
 
 /// An entry of `verify`.
@@ -76,6 +78,12 @@ pub(super) struct CheckRow {
     pub(super) ts_unit: Option<TimeUnit>,
     pub(super) require: Option<Vec<String>>,
     pub(super) algs: Option<Vec<Algorithm>>,
+    pub(super) alg: Option<TokenAlgorithm>,
+    #[serde(default)]
+    pub(super) claims: BTreeMap<String, String>,
+    pub(super) body_claim: Option<HashClaim>,
+    pub(super) url_claim: Option<HashClaim>,
+    pub(super) qsh: Option<bool>,
 }
 
 /// `kind` of an entry of `verify`.
@@ -93,6 +101,7 @@ pub(super) enum KindName {
     Sns,
     Contentful,
     Rfc9421,
+    Jwt,
 }
 
 /// `sig` of an entry of `verify`.

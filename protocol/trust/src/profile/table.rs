@@ -123,7 +123,7 @@ fn profile(name: &str, row: Row, at: &Range<usize>, mistakes: &mut Mistakes<'_>)
         mistakes.add(at, "generic: what is verified is said by the endpoint's parameters");
     }
     let mut described = row.params;
-    if row.generic == Some(Generic::Hmac)
+    if matches!(row.generic, Some(Generic::Hmac | Generic::Jwt))
         || checks.iter_mut().any(|check| check.tolerance_s().is_some())
     {
         described.entry(TOLERANCE.to_owned()).or_insert_with(|| {
@@ -222,6 +222,11 @@ fn parameters(
                     ("require", "what must be signed: component names, a comma between two"),
                     ("keyid", "the id of the key, if only one is accepted"),
                 ] {
+                    described.entry(name.into()).or_insert_with(|| what.into());
+                }
+            }
+            Kind::Jwt(_) => {
+                for (name, what) in super::jwt::PARAMS {
                     described.entry(name.into()).or_insert_with(|| what.into());
                 }
             }

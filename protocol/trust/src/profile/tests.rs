@@ -100,6 +100,13 @@ fn what_does_not_fit_together_is_told() {
         check(&format!(r#"kind = "hmac", digest = "sha1", {sig}, message = "{{method}}""#))
             .contains("body_bound = false")
     );
+    let token = |rest: &str| check(&format!(r#"kind = "jwt", from = "hdr:x"{rest}"#));
+    assert!(token("").contains("needs alg"));
+    assert!(token(r#", alg = "none""#).contains("unknown variant `none`"));
+    assert!(token(r#", alg = "HS256""#).contains("body_bound = false"));
+    assert!(token(r#", alg = "HS256", key = "spki_b64""#).contains("key is utf8, base64 or hex"));
+    assert!(token(r#", alg = "ES256", key = "utf8""#).contains("key is spki_b64"));
+    assert!(token(r#", alg = "HS256", digest = "sha1""#).contains("digest has no meaning"));
     assert!(check(r#"kind = "token", from = "hdr:a b""#).contains("no name of a header field"));
     assert!(check(r#"kind = "sns", cert_host_re = "(" "#).contains("no regular expression"));
 }
@@ -146,6 +153,15 @@ fn parameters_are_checked() {
     assert!(fit("github", &[("tolerance", "1")]).is_err_and(|e| e.contains("no parameter")));
     assert_eq!(fit("token", &[]), Ok(()));
     assert!(fit("token", &[("header", "x"), ("from", "query:y")]).is_err());
+    assert_eq!(fit("jwt", &[]), Ok(()));
+    assert_eq!(
+        fit("jwt", &[("algorithm", "ES256"), ("body_claim", "h"), ("tolerance", "5")]),
+        Ok(())
+    );
+    assert!(fit("jwt", &[("algorithm", "none")]).is_err_and(|e| e.contains("HS256")));
+    assert!(fit("jwt", &[("algorithm", "RS256"), ("key", "utf8")]).is_err());
+    assert!(fit("jwt", &[("body_digest", "sha1")]).is_err_and(|e| e.contains("body_claim")));
+    assert_eq!(fit("monday", &[("audience", "https://a")]), Ok(()));
 }
 
 #[test]
@@ -197,7 +213,7 @@ fn the_row_in_the_document_is_good() {
 #[test]
 fn the_document_names_every_parameter_of_the_generic_profiles() {
     let document = include_str!("../../PROFILES.md");
-    for name in ["hmac", "token"] {
+    for name in ["hmac", "token", "jwt"] {
         let profiles = Profiles::embedded();
         for parameter in profiles.get(name).expect("a profile").parameters() {
             let told = format!("`{}`", parameter.name);

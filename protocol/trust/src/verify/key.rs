@@ -1,5 +1,9 @@
 //! From the text of a secret to the bytes of a key.
 
+use x509_parser::oid_registry::OID_PKCS1_RSAENCRYPTION;
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::SubjectPublicKeyInfo;
+
 use crate::encoding::Encoding;
 use crate::profile::check::KeyForm;
 use crate::secret::Secret;
@@ -35,6 +39,13 @@ fn spki(text: &str) -> Option<Vec<u8>> {
 pub(super) fn ed25519(key: &[u8]) -> Option<&[u8]> {
     let key = key.strip_prefix(ED25519).unwrap_or(key);
     (key.len() == 32).then_some(key)
+}
+
+/// The RSA key in a SubjectPublicKeyInfo, as RFC 8017 writes it.
+pub(super) fn rsa(key: &[u8]) -> Option<Vec<u8>> {
+    let (rest, info) = SubjectPublicKeyInfo::from_der(key).ok()?;
+    let is_rsa = rest.is_empty() && info.algorithm.algorithm == OID_PKCS1_RSAENCRYPTION;
+    is_rsa.then(|| info.subject_public_key.data.to_vec())
 }
 
 /// The point of a P-256 key in a SubjectPublicKeyInfo.

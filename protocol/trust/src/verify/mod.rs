@@ -4,6 +4,7 @@
 mod adyen;
 mod certificate;
 mod contentful;
+pub(crate) mod jwt;
 mod key;
 mod message;
 mod message_signature;
@@ -132,6 +133,7 @@ impl Case<'_, '_> {
             Kind::Signed(scheme) => signed::check(self, check, scheme),
             Kind::Token { from, prefix } => token::check(self, check, from, prefix),
             Kind::Basic => token::basic(self, check),
+            Kind::Jwt(jwt) => jwt::check(self, check, jwt),
             Kind::Adyen { key } => adyen::check(self, check, *key),
             Kind::Sns { hosts, tolerance_s } => sns::check(self, hosts, *tolerance_s),
             Kind::Contentful { tolerance_s } => contentful::check(self, check, *tolerance_s),

@@ -38,7 +38,7 @@ pub(super) fn basic(case: &Case<'_, '_>, check: &Check) -> Proof {
 }
 
 /// What stands after the prefix; names of authentication schemes are written in any case.
-fn after<'v>(value: &'v [u8], prefix: &str) -> Option<&'v [u8]> {
+pub(super) fn after<'v>(value: &'v [u8], prefix: &str) -> Option<&'v [u8]> {
     let (begin, rest) = value.split_at_checked(prefix.len())?;
     begin.eq_ignore_ascii_case(prefix.as_bytes()).then_some(rest)
 }

@@ -152,3 +152,74 @@ fn a_provider_that_is_another() {
         told(&unknown)
     );
 }
+
+/// Some sentence has this in it.
+fn says(case: &Case, wanted: &str) {
+    let told = told(case);
+    assert!(told.iter().any(|sentence| sentence.contains(wanted)), "{wanted}: {told:#?}");
+}
+
+/// The vector of this provider that is so called in the words of its `why`.
+fn token(provider: &str, why: &str) -> Case {
+    let found = all().into_iter().find(|v| v.why() == why && v.case().provider == provider);
+    found.unwrap_or_else(|| panic!("{provider} has no {why}")).case()
+}
+
+#[test]
+fn a_token_that_is_signed_otherwise() {
+    says(&token("monday", "alg none, no signature"), "not signed (alg none)");
+    says(&token("monday", "alg none in other letters"), "not signed (alg none)");
+    says(
+        &token("monday", "HS512, and the profile has HS256"),
+        "signed with HS512, and here it must be HS256",
+    );
+    says(&token("monday", "alg twice"), "names no algorithm, or names it twice");
+    says(&token("jwt", "a public key is no secret to share"), "not of the form");
+}
+
+#[test]
+fn a_token_that_is_none() {
+    begins(&token("monday", "base64 with padding"), "it ends with =");
+    begins(&token("monday", "two parts"), "this has 2 parts");
+    begins(&token("monday", "four parts"), "this has 4 parts");
+}
+
+#[test]
+fn a_token_that_is_for_somebody_else() {
+    let url = "https://hooks.example.com/in/monday";
+    begins(
+        &token("monday", "for another audience"),
+        &format!("The token's aud is {url}, and must be {url}/other."),
+    );
+    begins(&token("netlify", "of no issuer"), "The token has no iss, which must be netlify.");
+    begins(&token("netlify", "nothing binds the body"), "no sha256 with the hash of the body");
+    let page = token("jira_connect", "a token of a page, which is bound to no request");
+    begins(&page, "bound to no request");
+}
+
+#[test]
+fn a_token_whose_time_has_passed() {
+    begins(&token("monday", "expired"), "its time is 61 seconds (61 s) away");
+    says(&token("monday", "expired"), "its time has passed");
+    begins(&token("monday", "no end, and old"), "its time is 61 seconds");
+}
+
+#[test]
+fn the_secret_and_the_body_of_a_token() {
+    let mut base64 = token("jwt", "the secret is base64");
+    base64.params.clear();
+    begins(&base64, "meant as base64");
+    let mut quoted = token("monday", "as an app is called");
+    quoted.secrets = vec![Secret::new(format!("\"{}\"", quoted.secrets[0].expose()))];
+    begins(&quoted, "quotation marks");
+    let netlify = token("netlify", "the body is bound by its hash");
+    let body = [&netlify.body[..], b"\n"].concat();
+    begins(&netlify.saying(body), "a line break at its end that was not signed");
+    let mut monday = token("monday", "as an app is called");
+    monday.provider = "github".into();
+    says(&monday, "good for the provider monday");
+    // The claims hold the key to an account.
+    for sentence in told(&token("monday", "expired")) {
+        assert!(!sentence.contains("x.y.z"), "{sentence}");
+    }
+}

@@ -12,6 +12,9 @@ fn what_binds_the_body_is_verified_and_all_else_is_authenticated() {
     let weak = ["adyen", "mailgun", "postmark", "microsoft_graph", "telegram", "okta"];
     for vector in all().iter().filter(|vector| vector.is_valid()) {
         let told = vector.case().told();
+        if vector.found().is_some() {
+            continue;
+        }
         let provider = vector.case().provider;
         let is_weak = weak.contains(&provider.as_str()) && vector.name() != "adyen-p8"
             || matches!(vector.name(), "gitlab-p1" | "buildkite-p3")

@@ -62,6 +62,16 @@ impl Vector {
         }
     }
 
+    /// What it is there for.
+    pub(crate) fn why(&self) -> &str {
+        self.text("why")
+    }
+
+    /// The state and the reason that must be found, where the vector has them.
+    pub(crate) fn found(&self) -> Option<&str> {
+        self.0["found"].as_str()
+    }
+
     pub(crate) fn case(&self) -> Case {
         let secrets = self.0["secrets"].as_array().cloned().unwrap_or_default();
         let secrets = secrets.into_iter().chain([self.0["secret"].clone()]);
