@@ -110,10 +110,14 @@ fn advice(
         reason if late.contains(&reason) => {
             Some("If it was received at another time, say when with --at TIME.".to_owned())
         }
-        Reason::WrongSecret if saved.url_is_guessed && profile.signs_url() => Some(format!(
-            "The URL is signed, and {} is a guess by Host: give it with --public-url URL, as the provider knows it.",
-            saved.url
-        )),
+        Reason::WrongSecret | Reason::ClaimMismatch
+            if saved.url_is_guessed && profile.signs_url() =>
+        {
+            Some(format!(
+                "The URL is signed, and {} is a guess by Host: give it with --public-url URL, as the provider knows it.",
+                saved.url
+            ))
+        }
         _ => None,
     }
 }

@@ -4,6 +4,7 @@
 mod certificates;
 mod handshakes;
 mod resign;
+mod tokens;
 mod vectors;
 mod verify;
 

@@ -49,6 +49,7 @@ pub fn explain(
         }
         Some(reason) if TIMES.contains(&reason) => trial.age(profile),
         Some(Reason::BodyHashMismatch) => trial.bodies(profile),
+        Some(Reason::ClaimMismatch) => trial.urls(profile),
         _ => Vec::new(),
     };
     told.extend(token::read(profile, request, keys));
@@ -111,6 +112,17 @@ impl Trial<'_> {
                 told.push(why);
             }
         }
+        told.extend(self.urls(profile));
+        let method = if self.request.method == "POST" { "GET" } else { "POST" };
+        if self.is_cause(profile, &Request { method, ..*self.request }, self.keys.secrets) {
+            told.push(format!("It was signed as a {method}, and it is a {}.", self.request.method));
+        }
+        told
+    }
+
+    /// Each other way of writing the URL with which it would be good.
+    fn urls(&self, profile: &Profile) -> Vec<String> {
+        let mut told = Vec::new();
         if profile.signs_url() {
             for (url, why) in url::variants(self.request) {
                 let request = Request { url: &url, ..*self.request };
@@ -118,10 +130,6 @@ impl Trial<'_> {
                     told.push(why);
                 }
             }
-        }
-        let method = if self.request.method == "POST" { "GET" } else { "POST" };
-        if self.is_cause(profile, &Request { method, ..*self.request }, self.keys.secrets) {
-            told.push(format!("It was signed as a {method}, and it is a {}.", self.request.method));
         }
         told
     }

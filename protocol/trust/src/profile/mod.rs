@@ -141,7 +141,7 @@ impl Profile {
                 [Url, UrlDecoded, Path].iter().any(|part| scheme.message.has(part))
             }
             Kind::Contentful { .. } | Kind::MessageSignature { .. } => true,
-            Kind::Jwt(token) => token.qsh || token.url.is_some(),
+            Kind::Jwt(token) => token.url.is_some(),
             _ => false,
         })
     }

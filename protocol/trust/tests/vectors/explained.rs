@@ -195,6 +195,9 @@ fn a_token_that_is_for_somebody_else() {
     begins(&token("netlify", "nothing binds the body"), "no sha256 with the hash of the body");
     let page = token("jira_connect", "a token of a page, which is bound to no request");
     begins(&page, "bound to no request");
+    let mut plain = token("messagebird", "Port number in URL - GET");
+    plain.url = plain.url.replace("https://", "http://");
+    begins(&plain, "signed for https://, not for http://");
 }
 
 #[test]
