@@ -1,5 +1,7 @@
 //! Verification at the agent: the secret never leaves the firewall, and what nothing proves never reaches the target.
 
+mod unjudged;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay_tests::agent::command;

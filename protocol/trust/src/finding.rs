@@ -119,6 +119,8 @@ names! {
         MalformedSecret = "malformed_secret",
         /// A parameter that is signed is not set.
         ParameterMissing = "parameter_missing",
+        /// It is a batch that the relay has put together: no provider has signed it.
+        Batched = "batched",
         /// This provider signs nothing that can be checked.
         NotSigned = "not_signed",
     }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use relay_protocol::webhook::Request;
+use relay_trust::profile::Unprovable;
 use relay_trust::{Certificates, Finding, Keys, Profile, Profiles, Reason, Secret, verify};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -19,6 +20,9 @@ const READ_AGAIN: Duration = Duration::from_secs(2);
 
 /// The longest body that is judged, in bytes: it must be whole in memory.
 pub const BODY_MAX: usize = 32 << 20;
+
+/// What the relay puts on a request with several events in it; from elsewhere it does not come.
+const BATCH: &[u8] = b"webhook-relay-batch";
 
 /// How many bodies that do not come at once are gathered at a time.
 const GATHERED_MAX: usize = 8;
@@ -49,6 +53,17 @@ pub struct Wanted {
     pub on_failure: OnFailure,
 }
 
+/// That nothing of this provider could ever be proved here, and what to do instead.
+fn unprovable(name: &str, why: Unprovable) -> String {
+    match why {
+        Unprovable::NothingSent => format!("{name} sends nothing by which it could be checked"),
+        Unprovable::Fetched => format!(
+            "{name} signs with a certificate that is fetched from it, which an agent does not do: have the relay check it \
+             (endpoints set NAME verify={name})"
+        ),
+    }
+}
+
 /// Judges the requests of one endpoint.
 #[derive(Debug)]
 pub struct Verifier {
@@ -74,6 +89,9 @@ impl Verifier {
     /// What is wrong with the provider, its parameters or a file, in words that do not tell a secret.
     pub fn new(profiles: &Profiles, wanted: Wanted) -> Result<Self, String> {
         let profile = profile(profiles, &wanted.provider, &wanted.params)?;
+        if let Some(why) = profile.unprovable_offline() {
+            return Err(unprovable(profile.name(), why));
+        }
         let secrets = read_secrets(&wanted.secret_files)?;
         Ok(Self {
             wanted,
@@ -101,8 +119,13 @@ impl Verifier {
     }
 
     /// What is found of this request.
+    ///
+    /// Of a batch, nothing: no provider has signed what the relay has put together.
     #[must_use]
     pub fn judge(&self, request: &Request, body: &[u8]) -> Told {
+        if request.fields.first(BATCH).is_some() {
+            return self.told(request, Finding::unattempted(Reason::Batched));
+        }
         let (url, method) = (self.url_of(request), String::from_utf8_lossy(&request.method));
         let headers: Vec<(&[u8], &[u8])> = request.fields.iter().collect();
         let asked = relay_trust::Request { method: &method, url: &url, headers: &headers, body };
@@ -111,7 +134,7 @@ impl Verifier {
         let at_ms = request.event.unix_ms();
         // An agent fetches nothing from the outside for a stranger's request.
         let found = verify(&self.profile, &asked, &keys, &Certificates::new(), at_ms)
-            .unwrap_or(Finding::failed(Reason::CertificateUnavailable));
+            .unwrap_or(Finding::unattempted(Reason::CertificateUnavailable));
         self.told(request, found)
     }
 

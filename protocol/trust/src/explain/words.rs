@@ -62,6 +62,9 @@ const fn sentence(reason: Reason) -> &'static str {
         Reason::NoSecret => "There is no secret to check it with.",
         Reason::MalformedSecret => "The secret is not of the form that this provider gives.",
         Reason::ParameterMissing => "A parameter that is signed is not set.",
+        Reason::Batched => {
+            "It is a batch that the relay has put together: no provider has signed it."
+        }
         Reason::NotSigned => "This provider signs nothing that can be checked.",
     }
 }

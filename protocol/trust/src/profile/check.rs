@@ -36,6 +36,15 @@ impl Check {
         }
     }
 
+    /// Whether it needs a certificate that has to be fetched.
+    pub(crate) fn fetches(&self) -> bool {
+        match &self.kind {
+            Kind::Signed(scheme) => matches!(scheme.method, Method::RsaPkcs1 { .. }),
+            Kind::Sns { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The tolerance of the signed time, if one is signed.
     pub(crate) fn tolerance_s(&mut self) -> Option<&mut u32> {
         match &mut self.kind {

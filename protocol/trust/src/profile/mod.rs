@@ -55,6 +55,15 @@ pub struct Parameter {
     pub required: bool,
 }
 
+/// Why nothing of a provider can be proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unprovable {
+    /// It sends nothing that could be checked.
+    NothingSent,
+    /// Its signatures are checked with a certificate that is fetched from it.
+    Fetched,
+}
+
 /// The parameter that says how far a signed time may be from now.
 const TOLERANCE: &str = "tolerance";
 
@@ -144,6 +153,17 @@ impl Profile {
             Kind::Jwt(token) => token.url.is_some(),
             _ => false,
         })
+    }
+
+    /// Why nothing of this provider could be proved to somebody who fetches nothing from the web; `None` if something can.
+    ///
+    /// Ask it of a profile that was made for the endpoint's parameters ([`Profile::fit`]).
+    #[must_use]
+    pub fn unprovable_offline(&self) -> Option<Unprovable> {
+        if self.checks.is_empty() {
+            return Some(Unprovable::NothingSent);
+        }
+        self.checks.iter().all(Check::fetches).then_some(Unprovable::Fetched)
     }
 
     /// This profile for an endpoint with these parameters. Check them here, once, and keep what is returned.

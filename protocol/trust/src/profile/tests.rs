@@ -201,6 +201,18 @@ fn a_relay_answers_before_the_provider_gives_up() {
 }
 
 #[test]
+fn what_can_be_proved_without_fetching_is_known() {
+    let profiles = Profiles::embedded();
+    let offline = |name: &str| profiles.get(name).and_then(|p| p.unprovable_offline());
+    for name in ["paypal", "aws_sns"] {
+        assert_eq!(offline(name), Some(Unprovable::Fetched), "{name}");
+    }
+    assert_eq!(offline("ebay"), Some(Unprovable::NothingSent));
+    let others = profiles.names().filter(|name| !["hmac", "token", "jwt"].contains(name));
+    assert_eq!(others.filter(|name| offline(name).is_some()).count(), 3);
+}
+
+#[test]
 fn the_row_in_the_document_is_good() {
     let document = include_str!("../../PROFILES.md");
     let row =
