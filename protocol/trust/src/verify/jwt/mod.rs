@@ -24,8 +24,10 @@ use crate::selector::Selector;
 /// provider's.
 pub(super) fn check(case: &Case<'_, '_>, check: &Check, jwt: &Jwt) -> Proof {
     let text = find(case.reading, jwt).map_err(|reason| match reason {
-        Reason::DuplicateHeader | Reason::MalformedBody => Wrong::Bad(reason),
-        _ => Wrong::Absent(reason),
+        Reason::HeaderMissing | Reason::FieldMissing | Reason::MalformedCredentials => {
+            Wrong::Absent(reason)
+        }
+        _ => Wrong::Bad(reason),
     })?;
     let token = Token::read(&text).ok_or(Reason::MalformedSignature)?;
     if token.algorithm()? != jwt.algorithm.as_str() {
