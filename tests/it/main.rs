@@ -16,6 +16,7 @@ mod hostile;
 mod http2;
 mod https;
 mod https_only;
+mod hung_up;
 mod identity;
 mod limits;
 mod queue;

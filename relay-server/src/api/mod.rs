@@ -17,7 +17,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, FromRequestParts};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use http::request::Parts;
@@ -108,7 +109,18 @@ pub fn routes(api: Arc<Api>) -> Router {
             Refused::new(Code::MethodNotAllowed, "this path is not served with this method")
         })
         .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn(to_its_end))
         .with_state(api)
+}
+
+/// Has a change in a task of its own: a caller that hangs up ends only its own waiting, and not what comes after the
+/// store has it. A token that was revoked there and in no memory would still open everything.
+async fn to_its_end(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let changed = tokio::spawn(next.run(request)).await;
+    changed.unwrap_or_else(|e| Refused::new(Code::Internal, e.to_string()).into_response())
 }
 
 /// A refusal of the API.
@@ -196,7 +208,7 @@ where
 {
     type Rejection = Refused;
 
-    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Refused> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
         match axum::Json::from_request(request, state).await {
             Ok(axum::Json(value)) => Ok(Self(value)),
             Err(rejection) => Err(Refused::new(Code::BadRequest, rejection.body_text())),
