@@ -17,6 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::endpoint::settings::OnFailure;
 use crate::event::{Body, Checked, Head};
 use crate::problem::{Code, Problem};
+use crate::store::StoreError;
 use crate::store::records::{Actor, NewSecret, Purpose, SecretChange};
 use crate::vault::{Vault, VaultError};
 use case::Case;
@@ -113,7 +114,7 @@ impl Gate {
     }
 
     /// Does what a handshake asks for beside its answer.
-    async fn carry_out(&self, endpoint: &Endpoint, answer: &Answer) -> Result<(), Problem> {
+    async fn carry_out(&self, endpoint: &Arc<Endpoint>, answer: &Answer) -> Result<(), Problem> {
         if let Some(url) = &answer.visit {
             self.fetcher.visit(url).await.map_err(|why| {
                 tracing::warn!(endpoint = %endpoint.name, ?why, "a subscription is not confirmed");
@@ -132,11 +133,15 @@ impl Gate {
     }
 
     /// Keeps the secret that came with a handshake, if the endpoint still has none: anybody could send another.
-    async fn keep(&self, endpoint: &Endpoint, keep: &Keep) -> Result<(), VaultError> {
+    async fn keep(&self, endpoint: &Arc<Endpoint>, keep: &Keep) -> Result<(), VaultError> {
         let sealed = self.vault.seal(&endpoint.name, Purpose::Provider, keep.secret.expose())?;
         let new = NewSecret { unseen: keep.show, ..sealed };
         let change = SecretChange::Add { new, most: 1 };
-        self.vault.change(endpoint, change, Actor::handshake()).await?;
+        let (vault, its) = (Arc::clone(&self.vault), Arc::clone(endpoint));
+        // A task of its own: a provider that hangs up meanwhile leaves no secret in the store that counts nowhere.
+        let keeping = async move { vault.change(&its, change, Actor::handshake()).await };
+        let kept = tokio::spawn(keeping).await;
+        kept.map_err(|error| StoreError::Unavailable(error.to_string()))??;
         let how = if keep.show { "; endpoints secrets show tells it once" } else { "" };
         tracing::info!(endpoint = %endpoint.name, "the provider has sent its secret{how}");
         Ok(())
