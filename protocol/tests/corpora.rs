@@ -4,13 +4,17 @@
 #[path = "../../tests/fuzz/src/wire.rs"]
 mod targets;
 
+#[expect(unreachable_pub, reason = "it is a crate of its own elsewhere")]
+#[path = "../../tests/fuzz/src/corpora.rs"]
+mod corpus;
+
 use std::path::Path;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-type Target = fn(&[u8]);
+use corpus::{Target, corpus};
 
 /// Every target with the name of its corpus.
 const TARGETS: [(&str, Target); 5] = [
@@ -21,20 +25,11 @@ const TARGETS: [(&str, Target); 5] = [
     ("fields", targets::fields),
 ];
 
-fn corpus(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(target);
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
-        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
-        .map(|file| file.expect("a file").path())
-        .collect();
-    files.sort();
-    assert!(files.len() >= 5, "{target} has a corpus");
-    files.iter().map(|file| std::fs::read(file).expect("a readable file")).collect()
-}
-
 fn corpora() -> &'static [Vec<Vec<u8>>] {
-    static CORPORA: LazyLock<Vec<Vec<Vec<u8>>>> =
-        LazyLock::new(|| TARGETS.iter().map(|(name, _)| corpus(name)).collect());
+    static CORPORA: LazyLock<Vec<Vec<Vec<u8>>>> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus");
+        TARGETS.iter().map(|(name, _)| corpus(&folder, name)).collect()
+    });
     &CORPORA
 }
 

@@ -2,5 +2,6 @@
 //!
 //! Pure functions, so that ordinary tests can run them over the checked-in corpora; knows no fuzzer.
 
+pub mod corpora;
 pub mod trust;
 pub mod wire;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use relay_trust::{Certificates, Keys, Profiles, Request, Secret, State, verify};
+use relay_trust::{Certificates, Keys, Profiles, Secret, State, verify};
 
 use super::vector::{Case, case};
 
@@ -12,18 +12,11 @@ fn found(profile: &str, params: &[(&str, &str)], case: &Case) -> State {
         params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let profiles = Profiles::embedded();
     let profile = profiles.get(profile).expect("a profile").fit(&params).expect("good parameters");
-    let headers: Vec<(&[u8], &[u8])> =
-        case.headers.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();
-    let request = Request {
-        method: &case.method,
-        url: case.url.as_bytes(),
-        headers: &headers,
-        body: &case.body,
-    };
     let keys = Keys { secrets: &case.secrets, params: &params, tolerance_s: None };
-    verify(&profile, &request, &keys, &Certificates::new(), case.now_ms)
-        .expect("no certificate")
-        .state
+    let found = case.with_bare_request(|request| {
+        verify(&profile, request, &keys, &Certificates::new(), case.now_ms)
+    });
+    found.expect("no certificate").state
 }
 
 #[test]

@@ -154,15 +154,19 @@ impl Case {
         let profiles = Profiles::embedded();
         let profile =
             profiles.get(&self.provider).expect("a profile").fit(&self.params).expect("fits");
+        let keys = Keys { secrets: &self.secrets, params: &self.params, tolerance_s: None };
+        self.with_bare_request(|request| act(&profile, request, &keys))
+    }
+
+    /// Does something with this request alone.
+    pub(crate) fn with_bare_request<T>(&self, act: impl FnOnce(&Request<'_>) -> T) -> T {
         let headers: Vec<(&[u8], &[u8])> =
             self.headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
-        let request = Request {
+        act(&Request {
             method: &self.method,
             url: self.url.as_bytes(),
             headers: &headers,
             body: &self.body,
-        };
-        let keys = Keys { secrets: &self.secrets, params: &self.params, tolerance_s: None };
-        act(&profile, &request, &keys)
+        })
     }
 }
