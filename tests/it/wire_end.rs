@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use relay_protocol::frame::{Both, ToAgent, ToRelay};
+use relay_protocol::frame::ToRelay;
 use relay_protocol::reason::close;
 use relay_tests::agent::{Agent, Wanted};
 use relay_tests::journey::Journey;
@@ -18,18 +18,6 @@ async fn token(relay: &Relay, endpoints: &[&str]) -> (String, String) {
     let made = relay.make_token(&json!({"endpoints": endpoints})).await;
     let text = |name: &str| made[name].as_str().expect("a text").to_owned();
     (text("token"), text("id"))
-}
-
-/// Whether a line still answers.
-async fn is_live(line: &mut ByHand) -> bool {
-    line.send(ToRelay::Both(Both::Ping(99))).await;
-    loop {
-        match line.next().await {
-            Ok(ToAgent::Both(Both::Pong(99))) => return true,
-            Ok(_) => {}
-            Err(_) => return false,
-        }
-    }
 }
 
 /// A stream of events under this token.
@@ -83,7 +71,7 @@ async fn a_token_that_expires_ends_what_is_open_under_it_at_its_time() {
     let token = made["token"].as_str().unwrap();
     let (mut line, _) = ByHand::live(relay.address, token, hello("one", &["story"])).await;
     let mut stream = stream(&relay, token).await;
-    assert!(is_live(&mut line).await);
+    assert!(line.is_live().await);
     assert_eq!(line.closed().await, close::NOT_ALLOWED);
     over(&mut stream).await;
     let took = began.elapsed();
@@ -100,7 +88,7 @@ async fn a_deleted_endpoint_ends_the_lines_that_serve_nothing_else() {
     let (mut both, _) = ByHand::live(relay.address, &token, hello("both", &["gone", "kept"])).await;
     relay.api().delete("/endpoints/gone").await.unwrap();
     assert_eq!(one.closed().await, close::UNKNOWN_ENDPOINT);
-    assert!(is_live(&mut both).await);
+    assert!(both.is_live().await);
     let provider = relay.provider(&kept);
     let mut caller = provider.begin(&provider.request("POST", "/").body("x")).await;
     let open = both.opened().await;
@@ -121,7 +109,7 @@ async fn who_renews_still_needs_a_token_for_what_is_left() {
     let (mut line, _) = ByHand::live(relay.address, &old, hello("one", &["gone", "kept"])).await;
     relay.api().delete("/endpoints/gone").await.unwrap();
     line.send(ToRelay::Renew(other)).await;
-    assert!(is_live(&mut line).await);
+    assert!(line.is_live().await);
     relay.api().delete(&format!("/tokens/{old_id}")).await.unwrap();
     assert_eq!(line.closed().await, close::NOT_ALLOWED);
 }

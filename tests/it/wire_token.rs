@@ -1,6 +1,6 @@
 //! The token of a live line: revoked, renewed, replaced.
 
-use relay_protocol::frame::{Both, ToAgent, ToRelay};
+use relay_protocol::frame::ToRelay;
 use relay_protocol::reason::close;
 use relay_tests::agent::Agent;
 use relay_tests::agent::Wanted;
@@ -44,19 +44,7 @@ async fn a_revoked_token_ends_its_lines_and_no_others() {
     let (mut stays, _) = ByHand::live(relay.address, &good, hello("good", &["story"])).await;
     revoke(&relay, &id).await;
     assert_eq!(revoked.closed().await, close::NOT_ALLOWED);
-    assert!(is_live(&mut stays).await);
-}
-
-/// Whether a line still answers.
-async fn is_live(line: &mut ByHand) -> bool {
-    line.send(ToRelay::Both(Both::Ping(99))).await;
-    loop {
-        match line.next().await {
-            Ok(ToAgent::Both(Both::Pong(99))) => return true,
-            Ok(_) => {}
-            Err(_) => return false,
-        }
-    }
+    assert!(stays.is_live().await);
 }
 
 #[tokio::test]
@@ -67,9 +55,9 @@ async fn a_renewed_line_lives_and_dies_with_its_new_token() {
     let (mut line, _) = ByHand::live(relay.address, &old, hello("renews", &["story"])).await;
     line.send(ToRelay::Renew(new)).await;
     // The relay sees to frames in their order, and to RENEW before it is asked for anything else.
-    assert!(is_live(&mut line).await);
+    assert!(line.is_live().await);
     revoke(&relay, &old_id).await;
-    assert!(is_live(&mut line).await);
+    assert!(line.is_live().await);
     revoke(&relay, &new_id).await;
     assert_eq!(line.closed().await, close::NOT_ALLOWED);
 }
@@ -84,7 +72,7 @@ async fn a_token_that_does_not_do_leaves_the_old_one() {
     for wrong in [relay.token(&["other"]).await, "wr_no_token".into(), String::new()] {
         line.send(ToRelay::Renew(wrong)).await;
     }
-    assert!(is_live(&mut line).await);
+    assert!(line.is_live().await);
     revoke(&relay, &old_id).await;
     assert_eq!(line.closed().await, close::NOT_ALLOWED);
 }
@@ -97,11 +85,11 @@ async fn nobody_guesses_tokens_over_a_line() {
     let (mut line, _) = ByHand::live(relay.address, &good, hello("guesses", &["story"])).await;
     for n in 0..200 {
         line.send(ToRelay::Renew(format!("wr_0000000000_{n:043}"))).await;
-        if n % 10 == 0 && !is_live(&mut line).await {
+        if n % 10 == 0 && !line.is_live().await {
             break;
         }
     }
-    assert!(!is_live(&mut line).await);
+    assert!(!line.is_live().await);
     assert!(ByHand::connect(relay.address, &good).await.is_ok());
 }
 
@@ -116,9 +104,9 @@ async fn many_words_for_the_session_are_all_seen_to_or_end_the_line() {
         line.send(ToRelay::Renew(old.clone())).await;
     }
     line.send(ToRelay::Renew(last)).await;
-    assert!(is_live(&mut line).await);
+    assert!(line.is_live().await);
     revoke(&relay, &old_id).await;
-    assert!(is_live(&mut line).await, "the last one was seen to");
+    assert!(line.is_live().await, "the last one was seen to");
 }
 
 #[tokio::test]
@@ -181,9 +169,9 @@ async fn a_line_on_a_replaced_secret_ends_with_its_grace_and_one_on_the_new_secr
     let (mut fresh, welcome) = ByHand::live(relay.address, &new, hello("fresh", &["story"])).await;
     assert_eq!(welcome.token_expires_in_ms, None);
     renewed.send(ToRelay::Renew(new)).await;
-    assert!(is_live(&mut left).await && is_live(&mut renewed).await);
+    assert!(left.is_live().await && renewed.is_live().await);
     assert_eq!([left.closed().await, late.closed().await], [close::NOT_ALLOWED; 2]);
-    assert!(is_live(&mut renewed).await && is_live(&mut fresh).await);
+    assert!(renewed.is_live().await && fresh.is_live().await);
     assert_eq!(ByHand::connect(relay.address, &old).await.err(), Some(401));
 }
 
@@ -194,7 +182,7 @@ async fn a_second_rotation_ends_the_first_ones_grace() {
     let (first, id) = token(&relay).await;
     let (mut line, _) = ByHand::live(relay.address, &first, hello("one", &["story"])).await;
     let second = rotate(&relay, &id, "1h").await;
-    assert!(is_live(&mut line).await);
+    assert!(line.is_live().await);
     let third = rotate(&relay, &id, "1h").await;
     assert_eq!(line.closed().await, close::NOT_ALLOWED);
     assert_eq!(ByHand::connect(relay.address, &first).await.err(), Some(401));

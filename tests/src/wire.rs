@@ -137,6 +137,18 @@ impl ByHand {
         self.send(ToRelay::Answer(Answered { stream, answer, body, end: true })).await;
     }
 
+    /// Whether the line still answers; frames before its answer are let go.
+    pub async fn is_live(&mut self) -> bool {
+        self.send(ToRelay::Both(Both::Ping(99))).await;
+        loop {
+            match self.next().await {
+                Ok(ToAgent::Both(Both::Pong(99))) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// The close code with which the relay ends the line; frames before it are let go.
     ///
     /// # Panics
