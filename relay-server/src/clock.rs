@@ -2,13 +2,24 @@
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Now, in milliseconds of the Unix epoch.
 #[must_use]
 pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// In so long, in milliseconds of the Unix epoch.
+#[must_use]
+pub fn from_now(wait: Duration) -> u64 {
+    now_ms().saturating_add(millis(wait))
+}
+
+/// A duration in milliseconds; one that is too long for a number is the longest.
+#[must_use]
+pub fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How far the steady clock is ahead of the wall's as it was when this program began, in milliseconds.
@@ -30,8 +41,7 @@ pub fn has_been(known_ms: u64) {
 
 fn since_start() -> u64 {
     static START: LazyLock<(u64, Instant)> = LazyLock::new(|| (now_ms(), Instant::now()));
-    let since = u64::try_from(START.1.elapsed().as_millis()).unwrap_or(u64::MAX);
-    START.0.saturating_add(since)
+    START.0.saturating_add(millis(START.1.elapsed()))
 }
 
 /// A time in seconds of the Unix epoch as people write it in UTC: `2026-11-24T10:00:00`.

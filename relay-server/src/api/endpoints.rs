@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Api, Bearer, Json, Refused};
 use crate::access::new_signing_secret;
-use crate::clock::now_ms;
+use crate::clock::{millis, now_ms};
 use crate::endpoint::settings::Verify;
 use crate::endpoint::{Endpoint, Key, Settings};
 use crate::problem::Code;
@@ -59,10 +59,9 @@ pub(super) struct Provider {
 impl Provider {
     fn of(verify: &Verify) -> Self {
         let (profile, delivery) = (&verify.profile, verify.profile.delivery());
-        let ms = |wait: std::time::Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         Self {
             name: profile.name().to_owned(),
-            waits_ms: delivery.timeout.map(ms),
+            waits_ms: delivery.timeout.map(millis),
             success: delivery.success.clone(),
             retries: delivery.retries.clone(),
         }

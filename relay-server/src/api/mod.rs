@@ -8,6 +8,7 @@ mod events;
 mod health;
 mod pieces;
 mod replays;
+mod rotation;
 mod time;
 mod tokens;
 

@@ -1,6 +1,6 @@
 //! Times as the API writes and reads them: RFC 3339 in UTC, to the millisecond.
 
-use crate::clock::civil;
+use crate::clock::{civil, millis};
 use crate::endpoint::units::duration;
 
 /// A time in milliseconds of the Unix epoch.
@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str, now_ms: u64) -> Result<u64, String> {
         return text.parse().map_err(|_| format!("{text} is too far away"));
     }
     if let Ok(ago) = duration(text) {
-        return Ok(now_ms.saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)));
+        return Ok(now_ms.saturating_sub(millis(ago)));
     }
     rfc3339(text).ok_or_else(|| {
         format!("{text:?} is no time: write 2h, 2026-11-24T10:00:00Z or milliseconds since 1970")

@@ -9,9 +9,10 @@ use http::StatusCode;
 use relay_protocol::id::Name;
 use serde::{Deserialize, Serialize};
 
+use super::rotation::Rotation;
 use super::{Api, Bearer, Json, Refused};
 use crate::access::{new_secret, new_token};
-use crate::clock::now_ms;
+use crate::clock::{from_now, now_ms};
 use crate::endpoint::units::duration;
 use crate::problem::Code;
 use crate::store::records::{NewSecretOfToken, Scope, Token};
@@ -119,14 +120,6 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, axum::Json(Made { token: text, shown })))
 }
 
-/// How the old secret goes.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Rotation {
-    /// How long it still counts: a duration.
-    grace: Option<String>,
-}
-
 pub(super) async fn rotate(
     State(api): State<Arc<Api>>,
     who: Bearer,
@@ -134,14 +127,13 @@ pub(super) async fn rotate(
     Json(wanted): Json<Rotation>,
 ) -> Result<axum::Json<Made>, Refused> {
     who.admin()?;
-    let grace = wanted.grace.as_deref().map_or(Ok(GRACE), duration);
-    let grace = grace.map_err(|why| Refused::new(Code::BadRequest, format!("grace: {why}")))?;
+    let old_until_ms = wanted.until_ms(GRACE)?;
     let token = api.access.by_id(&id);
     if token.is_some_and(|token| token.expires_ms.is_some_and(|expires| expires <= now_ms())) {
         return Err(Refused::new(Code::Conflict, "the token has expired; make a new one"));
     }
     let (text, hash) = new_secret(&id);
-    let new = NewSecretOfToken { hash, old_until_ms: from_now(grace) };
+    let new = NewSecretOfToken { hash, old_until_ms };
     api.store.rotate_token(id.clone(), new, who.actor()).await?;
     api.access.rotate(&id, new);
     tracing::info!(token = id, by = who.0.token, "a token was rotated");
@@ -161,11 +153,6 @@ pub(super) async fn revoke(
     api.access.revoke(&id, at_ms);
     tracing::info!(token = id, by = who.0.token, "a token was revoked");
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// In so long, in milliseconds of the Unix epoch.
-fn from_now(wait: Duration) -> u64 {
-    now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn name(text: String) -> Result<String, String> {

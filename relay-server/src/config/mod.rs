@@ -13,6 +13,7 @@ use relay_client::agent::LINES;
 use relay_trust::Profiles;
 
 use crate::address::Networks;
+use crate::clock::millis;
 use crate::delivery::Rate;
 use crate::endpoint::units::{bytes, duration};
 use crate::tls::TlsSettings;
@@ -170,8 +171,7 @@ fn between(text: &str, least_s: u64, most_s: u64) -> Result<Duration, String> {
 
 /// A time of up to ten years, in milliseconds.
 fn lifetime(text: &str) -> Result<u64, String> {
-    let wait = between(text, 1, 3650 * 86_400)?;
-    Ok(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+    between(text, 1, 3650 * 86_400).map(millis)
 }
 
 fn milliseconds(text: &str, least: u64, most: u64) -> Result<Duration, String> {

@@ -8,15 +8,15 @@ use axum::extract::{Path, State};
 use serde::Deserialize;
 
 use super::{Shown, administered, show_endpoint};
+use crate::api::rotation::Rotation;
 use crate::api::{Api, Bearer, Json, Refused};
 use crate::clock::now_ms;
-use crate::endpoint::units::duration;
 use crate::endpoint::{Endpoint, Key};
 use crate::problem::Code;
 use crate::store::records::{Change, Keep, Purpose};
 
 /// How long a key or a secret that is rotated away still counts, if nobody says otherwise.
-const GRACE: Duration = Duration::from_secs(86_400);
+pub(super) const GRACE: Duration = Duration::from_secs(86_400);
 
 /// What is to be changed.
 #[derive(Deserialize)]
@@ -70,23 +70,6 @@ pub(in crate::api) async fn resume(
     Ok(axum::Json(show_endpoint(&api, &changed)))
 }
 
-/// How what is replaced goes.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct Rotation {
-    /// How long it still counts: a duration.
-    pub(super) grace: Option<String>,
-}
-
-impl Rotation {
-    /// Until when what is replaced counts, in milliseconds of the Unix epoch.
-    pub(super) fn until_ms(&self) -> Result<u64, Refused> {
-        let grace = self.grace.as_deref().map_or(Ok(GRACE), duration);
-        let grace = grace.map_err(|why| Refused::new(Code::BadRequest, format!("grace: {why}")))?;
-        Ok(now_ms().saturating_add(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX)))
-    }
-}
-
 pub(in crate::api) async fn rotate_key(
     State(api): State<Arc<Api>>,
     who: Bearer,
@@ -94,7 +77,7 @@ pub(in crate::api) async fn rotate_key(
     Json(wanted): Json<Rotation>,
 ) -> Result<axum::Json<Shown>, Refused> {
     let endpoint = administered(&api, &who, &name)?;
-    let until_ms = wanted.until_ms()?;
+    let until_ms = wanted.until_ms(GRACE)?;
     let change = Change::Key(Key::random(&endpoint.name), until_ms);
     // First, so that there is no moment in which it leads nowhere.
     api.directory.put_old_key(&endpoint.key, endpoint.id, until_ms);

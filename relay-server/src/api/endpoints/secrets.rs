@@ -8,9 +8,10 @@ use http::StatusCode;
 use relay_protocol::id::Name;
 use serde::{Deserialize, Serialize};
 
-use super::change::Rotation;
+use super::change::GRACE;
 use super::{Shown, administered, show_endpoint};
 use crate::access::new_signing_secret;
+use crate::api::rotation::Rotation;
 use crate::api::{Api, Bearer, Json, Refused};
 use crate::problem::Code;
 use crate::store::records::{NewSecret, Purpose, SecretChange};
@@ -91,7 +92,7 @@ pub(in crate::api) async fn add(
             let words = "grace: says how long what is replaced counts, and nothing is replaced";
             return Err(Refused::new(Code::BadRequest, words));
         }
-        (true, grace) => SecretChange::Replace(new, Rotation { grace }.until_ms()?),
+        (true, grace) => SecretChange::Replace(new, Rotation { grace }.until_ms(GRACE)?),
     };
     let secrets = api.vault.change(&endpoint, change, who.actor()).await?;
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, "a secret was added");
@@ -137,7 +138,7 @@ pub(in crate::api) async fn rotate_signing(
     let endpoint = administered(&api, &who, &name)?;
     let secret = new_signing_secret();
     let new = api.vault.seal(&endpoint.name, Purpose::Signing, &secret)?;
-    let change = SecretChange::Replace(new, wanted.until_ms()?);
+    let change = SecretChange::Replace(new, wanted.until_ms(GRACE)?);
     api.vault.change(&endpoint, change, who.actor()).await?;
     tracing::info!(endpoint = %endpoint.name, by = who.0.token, "a signing secret was rotated");
     Ok(axum::Json(Shown { signing_secret: Some(secret), ..show_endpoint(&api, &endpoint) }))

@@ -1,5 +1,6 @@
 //! How much may wait for an endpoint, and how much it keeps of what is over.
 
+use crate::clock::millis;
 use crate::endpoint::Settings;
 
 /// How much may wait for an endpoint, over all its groups.
@@ -34,7 +35,7 @@ impl Keep {
     /// What these settings say.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
-        let age_ms = u64::try_from(settings.keep_for.as_millis()).unwrap_or(u64::MAX);
+        let age_ms = millis(settings.keep_for);
         Self { age_ms, events: settings.keep_events, bytes: settings.keep_bytes }
     }
 }
