@@ -1,5 +1,6 @@
 //! The command line: what it takes, and what each command does with it.
 
+mod reseal;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::demo::DemoArgs;
+use reseal::ResealArgs;
 use tls::TlsArgs;
 
 /// A self-hosted webhook relay for receivers behind a firewall.
@@ -62,6 +64,8 @@ enum Command {
     },
     /// Look over the whole store and tell every damage; fails if there is any
     Check(StoreArgs),
+    /// Seal all secrets in the store anew with another key, while the relay is stopped
+    Reseal(ResealArgs),
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +142,7 @@ impl Cli {
             Command::Backup { file, store } => Ok(upkeep::backup(&store.data, &file)?),
             Command::Restore { file, store } => Ok(upkeep::restore(&file, &store.data)?),
             Command::Check(args) => check(&args),
+            Command::Reseal(args) => runtime()?.block_on(reseal::run(args)),
             Command::Serve(args) => {
                 crate::telemetry::init("info");
                 let config = args.config()?;

@@ -1,8 +1,11 @@
 //! The relay gets its certificate by itself, from a real ACME server, keeps it, and renews it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use relay_server::vault::SealKey;
 use relay_tests::authority::Authority;
+use relay_tests::folder::files_with;
 use relay_tests::http2::Caller;
 use relay_tests::pebble::{Looks, Pebble, free_port};
 use relay_tests::process::{Program, run};
@@ -135,6 +138,33 @@ async fn a_restart_keeps_the_certificate() {
     assert_eq!(caller.shown(relay.address).await, first);
     assert_eq!(readiness(&relay).await["acme"]["state"], "issued");
     assert_eq!((scene.pebble.orders(), scene.pebble.accounts()), (1, 1));
+}
+
+#[tokio::test]
+async fn its_keys_are_sealed_in_the_store_and_in_a_backup() {
+    let story = "its keys are sealed in the store and in a backup";
+    let Some(scene) = Scene::of(story, |looks| looks).await else { return };
+    let mut relay = scene.relay(NAME, &[]).await;
+    until("it is kept", async || readiness(&relay).await["acme"]["state"] == "issued").await;
+    let (store, backup) = (relay.data.path().join("store"), relay.data.path().join("backup"));
+    let database = rusqlite::Connection::open(store.join("relay.db")).unwrap();
+    let key = SealKey::read(&relay.data.path().join("store.key")).unwrap();
+    let open = |name: &str| -> Value {
+        let sql = "SELECT value FROM kept WHERE name = ?1";
+        let sealed: Vec<u8> = database.query_row(sql, [name], |row| row.get(0)).unwrap();
+        serde_json::from_str(&key.open(&format!("relay/{name}"), &sealed).unwrap()).unwrap()
+    };
+    let account = open("acme.account")["credentials"]["key_pkcs8"].as_str().unwrap().to_owned();
+    let pem = open("acme.certificate")["key"].as_str().unwrap().to_owned();
+    let keys = [&account, pem.lines().nth(1).unwrap()];
+    assert!(keys.iter().all(|key| key.len() > 40), "{}", keys.len());
+    assert_eq!(files_with(&store, &keys), [] as [PathBuf; 0], "while it runs");
+    let mut command = Program::Server.command();
+    let made = run(command.arg("backup").arg(&backup).arg("--data").arg(&store)).await;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    drop(database);
+    relay.stop().await;
+    assert_eq!(files_with(relay.data.path(), &keys), [] as [PathBuf; 0]);
 }
 
 #[tokio::test]

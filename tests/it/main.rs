@@ -23,6 +23,7 @@ mod queue;
 mod recovery;
 mod reliability;
 mod replay;
+mod sealed;
 mod secrets;
 mod store;
 mod streaming;

@@ -1,4 +1,4 @@
-//! A folder that is gone when its story is over.
+//! A folder that is gone when its story is over; and what is looked for in one.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -57,4 +57,28 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Every file below a folder that has one of these in it.
+///
+/// # Panics
+/// When one cannot be read.
+#[must_use]
+pub fn files_with(folder: &Path, wanted: &[impl AsRef<[u8]>]) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(&path).expect("a file");
+            let has = |wanted: &[u8]| bytes.windows(wanted.len()).any(|at| at == wanted);
+            if wanted.iter().any(|wanted| has(wanted.as_ref())) {
+                found.push(path);
+            }
+        }
+    }
+    found
 }

@@ -113,7 +113,10 @@ impl Server {
         let lobby = self.ports.lobby.take().map(TcpListener::from_std).transpose()?;
         let lobby = lobby.map(|listener| tokio::spawn(self.in_front().accept(listener)));
         let keeping = self.rooms.front.tls.clone();
-        let keeping = keeping.map(|tls| tls.keep(Arc::clone(&self.ground.store), stop.clone()));
+        let keeping = keeping.map(|tls| {
+            let Ground { store, vault, .. } = &self.ground;
+            tls.keep(Arc::clone(store), Arc::clone(vault), stop.clone())
+        });
         let keeping = keeping.map(tokio::spawn);
         self.rooms.dispatcher.watch_all();
         let writing = tokio::spawn(write_uses(

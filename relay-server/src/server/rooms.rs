@@ -44,7 +44,8 @@ impl Rooms {
         ground: &Ground,
         ports: &Ports,
     ) -> anyhow::Result<Self> {
-        let tls = Tls::open(&config.tls, config.workers, &ground.store).await?;
+        let Ground { store, vault, .. } = ground;
+        let tls = Tls::open(&config.tls, config.workers, store, vault).await?;
         let base = config.public_url.clone();
         let base = base.unwrap_or_else(|| own_url(ports.address, &config.tls));
         let urls = Arc::new(PublicUrls::new(base, config.hooks_domain.clone()));

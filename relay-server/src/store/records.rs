@@ -23,7 +23,7 @@ pub use audit::{Act, ActFilter, Actor, Changed, Noted};
 pub use bounds::{Keep, Room};
 pub use lease::{Due, Gather, Leased, Want};
 pub use replay::{ReplayOf, ReplayOrder, ReplayStep, Replayable, Replayed};
-pub use secret::{NewSecret, Purpose, SealedSecret, SecretChange};
+pub use secret::{NewSecret, Purpose, Resealed, SealedSecret, SecretChange};
 pub use seen::{Backlog, Count, Delivery, EventFilter, Found, ReplayNote, Summary, Tried};
 pub use token::{NewSecretOfToken, OldSecret, Scope, Token};
 

@@ -31,6 +31,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
+use crate::vault::{HOW_TO, Vault};
 use acme::Acme;
 pub use acme::{AcmeSettings, Challenges, Standing};
 use clients::Agents;
@@ -121,11 +122,13 @@ impl Tls {
     /// TLS as set up, if it is spoken at all, on so many threads.
     ///
     /// # Errors
-    /// When a file or the store cannot be read, or holds something else than it should.
+    /// When a file or the store cannot be read, or holds something else than it should; when a certificate is to be
+    /// ordered and its key could not be sealed.
     pub async fn open(
         settings: &TlsSettings,
         threads: usize,
         store: &Store,
+        vault: &Vault,
     ) -> anyhow::Result<Option<Arc<Self>>> {
         if !settings.is_on() {
             return Ok(None);
@@ -135,7 +138,10 @@ impl Tls {
         let loaded = files.load().map_err(anyhow::Error::msg)?;
         names.show(loaded.certificates);
         let acme = match settings.acme.clone() {
-            Some(settings) => Some(Acme::start(settings, store, &names).await?),
+            Some(_) if !vault.has_key() => anyhow::bail!(
+                "acme_domain: the key of the certificate is kept sealed, and there is no key to seal it with: {HOW_TO}"
+            ),
+            Some(settings) => Some(Acme::start(settings, store, vault, &names).await?),
             None => None,
         };
         let spoken = RwLock::new(Spoken::new(&names, loaded.agents)?);
@@ -184,11 +190,16 @@ impl Tls {
     }
 
     /// Keeps the certificates fresh until `stop`.
-    pub async fn keep(self: Arc<Self>, store: Arc<Store>, stop: CancellationToken) {
+    pub async fn keep(
+        self: Arc<Self>,
+        store: Arc<Store>,
+        vault: Arc<Vault>,
+        stop: CancellationToken,
+    ) {
         let watching = self.files.clone().watch(|loaded| self.take_over(loaded));
         let ordering = async {
             match &self.acme {
-                Some(acme) => acme.keep(&store, &self.names).await,
+                Some(acme) => acme.keep(&store, &vault, &self.names).await,
                 None => std::future::pending().await,
             }
         };

@@ -158,6 +158,12 @@ impl SealKey {
     }
 }
 
+/// Whether these bytes look like something sealed; text does not.
+#[must_use]
+pub(super) fn is_sealed(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&FORM)
+}
+
 fn hex(text: &str) -> Option<Vec<u8>> {
     let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     text.as_bytes().chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()

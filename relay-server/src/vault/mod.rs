@@ -1,8 +1,11 @@
-//! Secrets of endpoints: sealed in the store, open in memory only, never shown again, never logged.
+//! Secrets of endpoints, and what the relay itself has to keep secret: sealed in the store, open in memory only, never
+//! shown again, never logged.
 //!
 //! Knows the store's verbs and no SQL. Whoever verifies or signs asks it for the secrets of an endpoint.
 
 mod key;
+mod own;
+mod reseal;
 
 use std::sync::Arc;
 
@@ -16,6 +19,8 @@ use crate::store::records::{Actor, NewSecret, Purpose, SealedSecret, SecretChang
 use crate::store::{Store, StoreError};
 
 pub use key::{HOW_TO, KeyError, KeySource, SealKey, beside};
+pub use own::Own;
+pub use reseal::reseal;
 
 /// The longest secret, in bytes: an RSA key in PEM is shorter.
 pub const SECRET_MAX: usize = 8 << 10;
@@ -40,6 +45,9 @@ pub enum VaultError {
     /// The store's secrets were sealed with another key.
     #[error("the secrets in the store were sealed with another key than the one in {0}")]
     WrongKey(String),
+    /// Something that is sealed does not open with the key that has sealed the rest.
+    #[error("{0} is damaged and does not open; nothing was changed")]
+    Damaged(String),
     /// The text is none.
     #[error("a secret has 1 to {SECRET_MAX} bytes of text")]
     Malformed,
@@ -109,7 +117,12 @@ impl Vault {
         let sealed = store.secrets().await?;
         let vault =
             Self { store, key, open: DashMap::new(), changing: tokio::sync::Mutex::default() };
-        vault.prove_key(sealed.len(), told).await?;
+        let mut own = 0;
+        for one in Own::ALL {
+            own += usize::from(one.sealed(&vault.store).await?.is_some());
+        }
+        vault.prove_key(sealed.len() + own, told).await?;
+        vault.seal_plain().await?;
         for endpoint in directory.all() {
             let of = sealed.iter().filter(|sealed| sealed.endpoint == endpoint.id);
             vault.put(&endpoint, of);

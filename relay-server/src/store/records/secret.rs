@@ -80,3 +80,14 @@ pub enum SecretChange {
     /// It has been shown.
     Seen(i64),
 }
+
+/// All that is sealed in a store, sealed anew.
+#[derive(Debug)]
+pub struct Resealed {
+    /// What the key is known by.
+    pub check: Vec<u8>,
+    /// The secrets of endpoints, by their numbers.
+    pub secrets: Vec<(i64, Vec<u8>)>,
+    /// What the relay keeps for itself, by name.
+    pub own: Vec<(&'static str, Vec<u8>)>,
+}

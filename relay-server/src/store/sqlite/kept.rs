@@ -22,3 +22,15 @@ pub(in super::super) fn put(
     connection.execute(sql, params![name, value])?;
     Ok(Ok(()))
 }
+
+/// Puts it there so that nothing is left of what was there before, once the log is cleared.
+pub(in super::super) fn put_over(
+    connection: &Connection,
+    name: &str,
+    value: &[u8],
+) -> rusqlite::Result<Result<(), StoreError>> {
+    connection.pragma_update(None, "secure_delete", "ON")?;
+    let done = put(connection, name, value);
+    connection.pragma_update(None, "secure_delete", "OFF")?;
+    done
+}

@@ -25,6 +25,7 @@ pub(super) mod show;
 pub(super) mod standing;
 mod task;
 pub(super) mod tokens;
+pub(super) mod upkeep;
 mod writer;
 
 pub(super) use batch::Answer;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
@@ -11,6 +12,9 @@ use super::unavailable;
 
 /// How many readers there may be at a time.
 const READERS: usize = 4;
+
+/// How long a connection waits for another one that is in its way.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// The read connections.
 #[derive(Debug, Clone)]
@@ -50,10 +54,26 @@ impl Reader {
         done.map_err(|e| StoreError::Unavailable(e.to_string()))?.map_err(|e| unavailable(&e))
     }
 
+    /// Runs something that is about the database as a whole, on a connection of its own that may write.
+    pub(in super::super) async fn alone<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let path = self.path.clone();
+        let run = move || {
+            let connection = Connection::open(path)?;
+            connection.busy_timeout(BUSY)?;
+            work(&connection)
+        };
+        let done = tokio::task::spawn_blocking(run).await;
+        done.map_err(|e| StoreError::Unavailable(e.to_string()))?.map_err(|e| unavailable(&e))
+    }
+
     fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(BUSY)?;
         Ok(connection)
     }
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::StoreError;
-use super::super::records::{NewSecret, Purpose, SealedSecret, SecretChange};
+use super::super::records::{NewSecret, Purpose, Resealed, SealedSecret, SecretChange};
 use crate::clock::now_ms;
 use crate::endpoint::EndpointId;
 
@@ -93,6 +93,18 @@ pub(in super::super) fn set_check(
 ) -> rusqlite::Result<Result<(), StoreError>> {
     let sql = "INSERT OR REPLACE INTO meta(key, value) VALUES(?1, hex(?2))";
     connection.execute(sql, params![CHECK, sealed]).map(|_| Ok(()))
+}
+
+/// Puts another form in the place of all that is sealed.
+pub(in super::super) fn reseal(connection: &Connection, anew: &Resealed) -> rusqlite::Result<()> {
+    let Resealed { check, secrets, own } = anew;
+    for (id, sealed) in secrets {
+        connection.execute("UPDATE secrets SET sealed = ?2 WHERE id = ?1", params![id, sealed])?;
+    }
+    for (name, sealed) in own {
+        connection.execute("UPDATE kept SET value = ?2 WHERE name = ?1", params![name, sealed])?;
+    }
+    set_check(connection, check).map(drop)
 }
 
 fn secret(row: &Row<'_>) -> rusqlite::Result<SealedSecret> {

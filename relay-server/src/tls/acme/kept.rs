@@ -1,10 +1,11 @@
-//! What of ACME is in the store: the account, the certificate, and when one was last asked for.
+//! What of ACME is in the store: the account and the certificate, sealed, and when one was last asked for.
 
 use instant_acme::AccountCredentials;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Store, StoreError};
+use crate::vault::{Own, Vault, VaultError};
 
 /// The account with a directory.
 #[derive(Serialize, Deserialize)]
@@ -41,31 +42,43 @@ pub(super) struct KeptAttempt {
     pub(super) at_ms: u64,
 }
 
-/// Something that is kept under a name of its own.
+/// Something with a private key in it, which is sealed.
 pub(super) trait Kept: Serialize + DeserializeOwned {
-    /// Its name in the store.
-    const NAME: &'static str;
+    /// What it is in the vault.
+    const OWN: Own;
 
     /// What is kept of it; what cannot be read any more is as good as nothing.
-    async fn get(store: &Store) -> Result<Option<Self>, StoreError> {
+    async fn get(vault: &Vault) -> Result<Option<Self>, VaultError> {
+        let text = vault.own(Self::OWN).await?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Keeps it.
+    async fn put(&self, vault: &Vault) -> Result<(), VaultError> {
+        let text = serde_json::to_string(self).expect("plain data serializes");
+        vault.keep_own(Self::OWN, &text).await
+    }
+}
+
+impl Kept for KeptAccount {
+    const OWN: Own = Own::AcmeAccount;
+}
+
+impl Kept for KeptCertificate {
+    const OWN: Own = Own::AcmeCertificate;
+}
+
+impl KeptAttempt {
+    const NAME: &'static str = "acme.attempt";
+
+    /// What is kept of it.
+    pub(super) async fn get(store: &Store) -> Result<Option<Self>, StoreError> {
         let bytes = store.kept(Self::NAME).await?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     /// Keeps it.
-    async fn put(&self, store: &Store) -> Result<(), StoreError> {
+    pub(super) async fn put(&self, store: &Store) -> Result<(), StoreError> {
         store.keep(Self::NAME, serde_json::to_vec(self).expect("plain data serializes")).await
     }
-}
-
-impl Kept for KeptAccount {
-    const NAME: &'static str = "acme.account";
-}
-
-impl Kept for KeptCertificate {
-    const NAME: &'static str = "acme.certificate";
-}
-
-impl Kept for KeptAttempt {
-    const NAME: &'static str = "acme.attempt";
 }

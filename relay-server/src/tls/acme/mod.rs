@@ -22,6 +22,7 @@ use super::certificate;
 use super::names::Names;
 use crate::clock::now_ms;
 use crate::store::Store;
+use crate::vault::Vault;
 pub use challenges::Challenges;
 pub(super) use challenges::PROTOCOL;
 use directory::Directory;
@@ -78,9 +79,10 @@ impl Acme {
     pub(super) async fn start(
         settings: AcmeSettings,
         store: &Store,
+        vault: &Vault,
         names: &Names,
     ) -> anyhow::Result<Self> {
-        let (found, mut next_ms, mut issued) = (KeptCertificate::get(store).await?, 0, false);
+        let (found, mut next_ms, mut issued) = (KeptCertificate::get(vault).await?, 0, false);
         let shown = match found.as_ref().and_then(holding) {
             Some((shown, validity)) => {
                 issued =
@@ -111,13 +113,13 @@ impl Acme {
     }
 
     /// Orders and renews for ever.
-    pub(super) async fn keep(&self, store: &Store, names: &Names) {
+    pub(super) async fn keep(&self, store: &Store, vault: &Vault, names: &Names) {
         loop {
             let before = self.standing();
             wait_until(before.next_ms).await;
             self.stand(Standing { ordering: true, ..before.clone() });
             tracing::info!(names = self.settings.names.join(" "), "a certificate is being ordered");
-            let ended = self.order(store, before.failures, names).await;
+            let ended = self.order(store, vault, before.failures, names).await;
             names.challenges.clear();
             self.stand(match ended {
                 Ok((shown, validity)) => {
@@ -152,13 +154,14 @@ impl Acme {
     async fn order(
         &self,
         store: &Store,
+        vault: &Vault,
         failures: u32,
         names: &Names,
     ) -> anyhow::Result<(Arc<CertifiedKey>, (u64, u64))> {
         let (directory, wanted) = (self.settings.directory.clone(), self.settings.names.clone());
         let attempt = KeptAttempt { directory, names: wanted, at_ms: now_ms() };
         attempt.put(store).await?;
-        let account = self.account(store).await?;
+        let account = self.account(vault).await?;
         // Where one way is barred, the next attempt goes the other.
         let mut kinds = vec![ChallengeType::TlsAlpn01];
         if self.settings.in_clear {
@@ -170,7 +173,7 @@ impl Acme {
         let issued = order::order(&account, &wanted, &kinds, &names.challenges).await;
         let issued = match issued.map_err(anyhow::Error::from) {
             Err(error) if is(&error, "accountDoesNotExist") => {
-                store.keep(KeptAccount::NAME, Vec::new()).await?;
+                vault.forget_own(KeptAccount::OWN).await?;
                 return Err(error.context("the next attempt makes a new account"));
             }
             issued => issued?,
@@ -179,20 +182,20 @@ impl Acme {
         let kept = KeptCertificate { directory, names: wanted, chain, key };
         let shown = holding(&kept);
         let shown = shown.ok_or_else(|| anyhow::anyhow!("what was issued does not hold"))?;
-        if let Err(error) = kept.put(store).await {
+        if let Err(error) = kept.put(vault).await {
             tracing::error!(%error, "the new certificate could not be kept: it is gone after a restart");
         }
         Ok(shown)
     }
 
     /// The account that is kept, or a new one.
-    async fn account(&self, store: &Store) -> anyhow::Result<Account> {
+    async fn account(&self, vault: &Vault) -> anyhow::Result<Account> {
         let AcmeSettings { directory, email, ca_file, .. } = &self.settings;
         let trust = Trust::load(ca_file.as_deref())?;
         let builder = Account::builder_with_http(Box::new(Directory { trust }));
         let contact: Vec<String> = email.iter().map(|email| format!("mailto:{email}")).collect();
         let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
-        let kept = KeptAccount::get(store).await?.filter(|kept| kept.directory == *directory);
+        let kept = KeptAccount::get(vault).await?.filter(|kept| kept.directory == *directory);
         let (account, credentials) = match kept {
             Some(kept) if kept.email == *email => {
                 return Ok(builder.from_credentials(kept.credentials).await?);
@@ -213,7 +216,7 @@ impl Acme {
             }
         };
         let (directory, email) = (directory.clone(), email.clone());
-        KeptAccount { directory, email, credentials }.put(store).await?;
+        KeptAccount { directory, email, credentials }.put(vault).await?;
         Ok(account)
     }
 }
