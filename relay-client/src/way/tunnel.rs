@@ -78,6 +78,8 @@ fn refused(
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
             proxy.wants_login(shown, &schemes(response.headers()))
         }
+        // Not what RFC 9110 §11.7.1 wants, but what tinyproxy says of a wrong password.
+        StatusCode::UNAUTHORIZED if shown => proxy.wants_login(shown, &schemes(response.headers())),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
             proxy.cannot_reach(host, port, why)
         }

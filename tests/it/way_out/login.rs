@@ -101,3 +101,15 @@ async fn a_socks_proxy_takes_user_and_password() {
     let Some(proxy) = Proxy::microsocks(story, Some(("user", PASSWORD))).await else { return };
     knows_who_asks(&proxy, "socks5h://").await;
 }
+
+#[tokio::test]
+async fn tinyproxy_has_a_word_of_its_own_for_a_wrong_login() {
+    let story = "tinyproxy_has_a_word_of_its_own_for_a_wrong_login";
+    let Some(proxy) = Proxy::tinyproxy(story, "BasicAuth user geheim").await else { return };
+    let office = Office::new().await;
+    let login = office.folder.file("login", "user:wrong\n");
+    let mut wrong = office.to_front();
+    wrong.arg("--proxy").arg(proxy.url("http://")).arg("--proxy-auth-file").arg(login);
+    let told = office.fails_with(&mut wrong).await;
+    assert!(told.contains("does not accept the user and password"), "{told}");
+}
