@@ -227,7 +227,12 @@ impl Api {
             words = format!("{words}: {cause}");
             next = cause.source();
         }
-        let hint = Hint::to_append(why);
+        let no_http = why.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+        let hint = if no_http && !self.relay.tls() {
+            "; it does not speak HTTP there: is it an https:// address?"
+        } else {
+            Hint::to_append(why)
+        };
         ApiError::Unreachable(format!("{} broke off: {words}{hint}", self.relay))
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::socket::{Hint, Socket};
@@ -156,6 +157,10 @@ pub async fn dial(relay: &RelayUrl, way: &Way, token: &str, line: u8) -> Result<
         // The relay speaks after HELLO only, so nothing was read ahead.
         Ok(Ok((socket, _))) => Ok(Pipe::new(socket.into_inner(), &[], Role::Client).await),
         Ok(Err(Error::Http(response))) => Err(refused(&response)),
+        Ok(Err(Error::Protocol(ProtocolError::HttparseError(error)))) if !relay.tls() => {
+            let hint = "it does not speak HTTP there: is it an https:// address?";
+            Err(DialError::Barred(format!("no WebSocket with {relay}: {error}; {hint}")))
+        }
         Ok(Err(error)) => {
             let why = format!("no WebSocket with {relay}: {error}{}", Hint::to_append(&error));
             let barred = Hint::of(&error).is_some();

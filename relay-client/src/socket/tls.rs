@@ -53,7 +53,7 @@ impl Trust {
         let chain = certificates(certificate)?;
         let private = PrivateKeyDer::from_pem_file(key).map_err(|e| told(key, e))?;
         let config = trusting(&self.roots)?.with_client_auth_cert(chain, private);
-        let config = Arc::new(config.map_err(|e| told(key, e))?);
+        let config = Arc::new(config.map_err(|e| unfit(certificate, key, &e))?);
         Ok(Self { roots: Arc::clone(&self.roots), config })
     }
 
@@ -82,6 +82,25 @@ fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
 
 fn told(path: &Path, why: impl Display) -> io::Error {
     io::Error::other(format!("{}: {why}", path.display()))
+}
+
+/// Why a certificate and its key are not taken, with the file that is to blame.
+fn unfit(certificate: &Path, key: &Path, error: &rustls::Error) -> io::Error {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            told(key, format!("it is not the key of {}", certificate.display()))
+        }
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))
+            if why.to_string() == "UnsupportedCertVersion" =>
+        {
+            told(
+                certificate,
+                "it is of version 1, and version 3 is wanted: make it with an extension, as basicConstraints=critical,CA:FALSE",
+            )
+        }
+        rustls::Error::InvalidCertificate(_) => told(certificate, error),
+        _ => told(key, error),
+    }
 }
 
 /// What is wrong with a TLS session that does not change by itself: only a person can mend it.
@@ -122,9 +141,11 @@ impl Hint {
     fn to(error: &rustls::Error) -> Option<Self> {
         use AlertDescription as Alert;
         match error {
-            // A wrong signature: an authority of the same name as a known one, with another key.
+            // A wrong signature, or one of another kind: an authority of the same name as a known one, with another key.
             rustls::Error::InvalidCertificate(
-                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+                CertificateError::UnknownIssuer
+                | CertificateError::BadSignature
+                | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
             ) => Some(Self::UnknownIssuer),
             // What rustls has no word for it passes on, and the crate that says it is not ours to name.
             rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))
@@ -166,6 +187,24 @@ impl Hint {
             Some(Self::CertificateRefused) => "; it does not accept the client certificate",
             Some(Self::NoTls) => "; it does not speak TLS there: is it an http:// address?",
             Some(Self::BadCertificate) | None => "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_that_has_only_the_name_of_a_known_one_is_unknown() {
+        let another_kind = CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+            signature_algorithm_id: vec![6],
+            public_key_algorithm_id: vec![6],
+        };
+        for error in [CertificateError::UnknownIssuer, CertificateError::BadSignature, another_kind]
+        {
+            let hint = Hint::of(&rustls::Error::InvalidCertificate(error));
+            assert_eq!(hint, Some(Hint::UnknownIssuer));
         }
     }
 }

@@ -10,11 +10,15 @@ use super::Office;
 impl Office {
     /// The first word of an agent that cannot get through this proxy: why, and when it tries again, in milliseconds.
     pub(super) async fn barred_by(&self, proxy: &str) -> (String, u64) {
+        self.barred_from(&self.front.url(), proxy).await
+    }
+
+    /// The same, on the way to this relay.
+    pub(super) async fn barred_from(&self, relay: &str, proxy: &str) -> (String, u64) {
         let token = self.folder.file("agent.token", &self.token);
         let mut run = Program::Client.command();
         let config = format!(
-            "relay = '{}'\n[[endpoint]]\nname = 'story'\ntarget = '{}'\n",
-            self.front.url(),
+            "relay = '{relay}'\n[[endpoint]]\nname = 'story'\ntarget = '{}'\n",
             self.target.url(),
         );
         let config = self.folder.file("agent.toml", &config);
@@ -41,6 +45,7 @@ async fn what_a_proxy_answers_says_whether_trying_again_helps() {
     for (answer, words, is_slow) in [
         (ntlm, "(it takes NTLM)", true),
         (Written::answer(403).bytes(), "refuses the way to localhost:", true),
+        (Written::answer(401).bytes(), "refuses the way to localhost:", true),
         (Written::answer(302).bytes(), "it answers 302", true),
         (Written::answer(405).bytes(), "is no such proxy", true),
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n".to_vec(), "is no such proxy", true),

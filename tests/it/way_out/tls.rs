@@ -10,6 +10,17 @@ use relay_tests::tls::TlsFront;
 
 use super::Office;
 
+/// What `openssl x509 -req` makes without extensions; nobody has its key any more.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+MIIBGDCBvwIUY2NvuAmqsK3dCdkiD0XVhVJ2lQEwCgYIKoZIzj0EAwIwETEPMA0G
+A1UEAwwGYWdlbnRzMB4XDTI2MTEyNDIxMTMzNVoXDTI2MTIyNDIxMTMzNVowDTEL
+MAkGA1UEAwwCdjEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAR8mdPhaeIBUTr4
+dfRjb36VG2jgPEcixNbvTWEcwdSoPH0PgimAjlOuym09uHU8gqaMenUEtwwLcebA
+cwK/Fs1IMAoGCCqGSM49BAMCA0gAMEUCIEWXm6GgRzgLgmEKDaXrauzF18Dq5I2n
+KTH7TCmxPs9XAiEAyy2LORWGKQuGqBWr6SNlnOS+8t8W+6JQkWS6uMliyQE=
+-----END CERTIFICATE-----
+";
+
 #[tokio::test]
 async fn a_proxy_that_opens_tls_is_trusted_with_its_root_and_not_without() {
     let office = Office::new().await;
@@ -77,7 +88,17 @@ async fn of_a_self_made_certificate_it_is_told_how_it_has_to_be_made() {
 async fn a_certificate_and_its_key_belong_together() {
     let office = Office::new().await;
     let [one, other] = ["one", "other"].map(|name| office.front.authority().issue(name, &[name]));
+    let version_1 = office.folder.file("version-1.pem", VERSION_1);
     for (arguments, words) in [
+        (
+            vec![
+                "--client-cert",
+                version_1.to_str().unwrap(),
+                "--client-key",
+                one.key.to_str().unwrap(),
+            ],
+            "version-1.pem: it is of version 1",
+        ),
         (vec!["--client-cert", one.certificate.to_str().unwrap()], "go together"),
         (vec!["--client-key", one.key.to_str().unwrap()], "go together"),
         (
@@ -87,7 +108,7 @@ async fn a_certificate_and_its_key_belong_together() {
                 "--client-key",
                 other.key.to_str().unwrap(),
             ],
-            "client-cert: ",
+            "other.key: it is not the key of ",
         ),
         (
             vec![
@@ -103,4 +124,15 @@ async fn a_certificate_and_its_key_belong_together() {
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
     }
+}
+
+#[tokio::test]
+async fn where_tls_is_spoken_and_http_is_asked_for_it_is_told_what_may_be_meant() {
+    let office = Office::new().await;
+    let plain = office.front.url().replace("https://", "http://");
+    let told = office.fails_with(&mut office.client(&plain)).await;
+    assert!(told.contains("is it an https:// address?"), "{told}");
+    let (why, retry_in) = office.barred_from(&plain, "direct").await;
+    assert!(why.contains("is it an https:// address?"), "{why}");
+    assert!(retry_in >= super::bars::SLOW, "{retry_in}");
 }
