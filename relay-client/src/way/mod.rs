@@ -3,6 +3,7 @@
 mod proxy;
 mod settings;
 mod socks;
+mod through;
 mod tunnel;
 
 use std::sync::Arc;

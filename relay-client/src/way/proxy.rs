@@ -1,4 +1,4 @@
-//! Which proxy leads to a relay, by curl's rules, and the way through it.
+//! Which proxy leads to a relay, by curl's rules, and what is told of one. It opens nothing.
 
 use std::fmt;
 use std::fmt::Display;
@@ -7,22 +7,21 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use tokio::time::timeout;
 
-use super::{HOP_TIMEOUT, WayError, socks, tunnel};
+use super::WayError;
 use crate::dial::RelayUrl;
-use crate::socket::{Socket, Trust};
 
 /// A proxy. It never shows the password that it may want.
 #[derive(Clone)]
 pub struct Proxy {
-    kind: Kind,
-    host: String,
-    port: u16,
+    pub(super) kind: Kind,
+    pub(super) host: String,
+    pub(super) port: u16,
 }
 
+/// How a proxy is asked.
 #[derive(Clone)]
-enum Kind {
+pub(super) enum Kind {
     /// CONNECT (RFC 9110 §9.3.6), over TLS or not.
     Http { tls: bool, authorization: Option<HeaderValue> },
     /// SOCKS 5 (RFC 1928); the name is looked up there, or here.
@@ -115,67 +114,6 @@ impl Proxy {
             }
         }
         self
-    }
-
-    /// A byte stream to this host.
-    pub(super) async fn reach(
-        &self,
-        host: &str,
-        port: u16,
-        trust: &Trust,
-    ) -> Result<Socket, WayError> {
-        match &self.kind {
-            Kind::Http { authorization, .. } => {
-                let socket = self.connect(trust).await?;
-                let opened = tunnel::open(self, socket, host, port, authorization.as_ref());
-                self.in_time(opened).await
-            }
-            Kind::Socks { names: true, login } => {
-                let socket = self.connect(trust).await?;
-                self.in_time(socks::open(self, socket, host, port, login.as_ref())).await
-            }
-            Kind::Socks { names: false, login } => {
-                self.reach_by_address(host, port, trust, login.as_ref()).await
-            }
-        }
-    }
-
-    async fn in_time(
-        &self,
-        opened: impl Future<Output = Result<Socket, WayError>>,
-    ) -> Result<Socket, WayError> {
-        let late = || self.broke(format!("no answer in {} s", HOP_TIMEOUT.as_secs()));
-        timeout(HOP_TIMEOUT, opened).await.unwrap_or_else(|_| Err(late()))
-    }
-
-    /// Tries one address after the other, each with a connection of its own: a proxy that could not reach one ends it.
-    async fn reach_by_address(
-        &self,
-        host: &str,
-        port: u16,
-        trust: &Trust,
-        login: Option<&Login>,
-    ) -> Result<Socket, WayError> {
-        let addresses = crate::socket::addresses(host, port).await.map_err(WayError::Relay)?;
-        let mut addresses = addresses.into_iter().peekable();
-        loop {
-            let Some(address) = addresses.next() else {
-                return Err(self.cannot_reach(host, port, "the name has no address"));
-            };
-            let socket = self.connect(trust).await?;
-            let ip = address.ip().to_string();
-            match self.in_time(socks::open(self, socket, &ip, port, login)).await {
-                Err(WayError::ProxyCannotReach { .. }) if addresses.peek().is_some() => {}
-                settled => return settled,
-            }
-        }
-    }
-
-    /// A connection to the proxy itself.
-    async fn connect(&self, trust: &Trust) -> Result<Socket, WayError> {
-        let trust = matches!(self.kind, Kind::Http { tls: true, .. }).then_some(trust);
-        let socket = Socket::connect(&self.host, self.port, trust, HOP_TIMEOUT).await;
-        socket.map_err(|source| WayError::Proxy { proxy: self.to_string(), source })
     }
 
     pub(super) fn cannot_reach(&self, host: &str, port: u16, why: impl Display) -> WayError {
