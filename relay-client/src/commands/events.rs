@@ -2,6 +2,7 @@
 
 mod curl;
 mod export;
+mod exported;
 mod har;
 mod list;
 mod replay;

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::export::Exported;
+use super::exported::Exported;
 use super::{bytes, fields};
 use crate::commands::Failure;
 use crate::screen::clean;

@@ -2,12 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use serde_json::Value;
 
+use super::exported::{Exported, load};
 use super::{Pages, Which, curl, har, say};
-use crate::api::{Api, ApiError};
+use crate::api::Api;
 use crate::commands::Failure;
 
 #[derive(Debug, Args)]
@@ -30,12 +29,6 @@ enum Format {
     Ndjson,
     Har,
     Curl,
-}
-
-/// An event with its body, if that was kept.
-pub(super) struct Exported {
-    pub(super) event: Value,
-    pub(super) body: Option<Bytes>,
 }
 
 impl Export {
@@ -82,14 +75,4 @@ impl Export {
         ids.reverse();
         Ok(ids)
     }
-}
-
-async fn load(api: &Api, id: &str) -> Result<Exported, Failure> {
-    let event = api.get(&format!("/events/{id}")).await?;
-    let body = match api.bytes(&format!("/events/{id}/body")).await {
-        Ok(body) => Some(body),
-        Err(ApiError::NotFound(_)) => None,
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Exported { event, body })
 }

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::export::Exported;
+use super::exported::Exported;
 use super::{bytes, fields};
 use crate::api::Api;
 use crate::commands::Failure;
