@@ -9,10 +9,10 @@ use relay_protocol::webhook::Answer;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use super::outcome::Trial;
+use super::outcome::{ANSWER_KEPT, Trial};
 use super::payload::durable;
 use super::plan::Plan;
-use super::record::{ANSWER_KEPT, Record};
+use super::record::Record;
 use super::{Arrived, Dispatcher, NoAnswer, Payload, Reply, not_stored};
 use crate::clock::steady_ms;
 use crate::endpoint::settings::{Capture, Fallback, Reply as ReplyMode};

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use relay_client::verify::Told;
 use relay_client::wire::{Chunk, Stream};
 use relay_protocol::reason::{Broken, Dispatched};
 use relay_protocol::webhook::Fields;
+use relay_trust::Reason;
 use tokio::time::{Instant, timeout_at};
 
-use super::record::ANSWER_KEPT;
-use super::rejected::why_rejected;
 use super::{Answered, NoAnswer};
 use crate::clock::{now_ms, steady_ms};
 use crate::delivery::{History, Outcome, Policy, Step, next_step, retry_after};
 use crate::endpoint::Settings;
 use crate::problem::Code;
 use crate::store::records::{Attempt, AttemptResult, Next};
+
+/// How much of an answer's body is kept, in bytes.
+pub(super) const ANSWER_KEPT: usize = 64 * 1024;
 
 /// An attempt under way, for its record.
 #[derive(Debug, Clone, Copy)]
@@ -153,6 +156,16 @@ fn conclude(
             Conclusion { attempt: None, next: Next::Retry { due_ms, spent_ms } }
         }
     }
+}
+
+/// Why an agent has not taken an event, as it tells with its reset.
+pub(super) fn why_rejected(result: &AttemptResult) -> &'static str {
+    let told = match result {
+        AttemptResult::Failed { detail, .. } => detail.parse::<Told>().ok(),
+        AttemptResult::Answered { .. } => None,
+    };
+    let reason = told.and_then(|told| told.reason);
+    reason.map_or(Code::SignatureInvalid.as_str(), Reason::as_str)
 }
 
 fn asked_for(fields: &Fields) -> Option<std::time::Duration> {

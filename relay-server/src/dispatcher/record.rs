@@ -9,9 +9,8 @@ use bytes::{Bytes, BytesMut};
 use relay_protocol::id::Name;
 use relay_protocol::webhook::{Answer, Fields};
 
-use super::outcome::Trial;
+use super::outcome::{ANSWER_KEPT, Trial, why_rejected};
 use super::plan::Plan;
-use super::rejected::why_rejected;
 use super::underway::Going;
 use super::{Arrived, NoAnswer, Payload};
 use crate::clock::steady_ms;
@@ -24,9 +23,6 @@ use crate::store::records::{
 };
 use crate::store::{Store, StoreError};
 use growing::Growing;
-
-/// How much of an answer's body is kept, in bytes.
-pub(super) const ANSWER_KEPT: usize = 64 * 1024;
 
 /// The record of one live event. Dropped before an outcome was told, it settles as cancelled.
 #[derive(Debug)]

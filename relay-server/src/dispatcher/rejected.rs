@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use relay_client::verify::Told;
 use relay_protocol::id::Name;
 use relay_trust::Reason;
 
@@ -11,7 +10,7 @@ use super::{Arrived, Dispatcher};
 use crate::endpoint::settings::Capture;
 use crate::problem::Code;
 use crate::store::StoreError;
-use crate::store::records::{Acceptance, AttemptResult, NewDelivery, Room, Start};
+use crate::store::records::{Acceptance, NewDelivery, Room, Start};
 
 impl Dispatcher {
     /// Notes an event that its provider has not proved to be its own, as far as the endpoint keeps such a thing.
@@ -42,14 +41,4 @@ impl Dispatcher {
             replay_of: None,
         })
     }
-}
-
-/// Why an agent has not taken an event, as it tells with its reset.
-pub(super) fn why_rejected(result: &AttemptResult) -> &'static str {
-    let told = match result {
-        AttemptResult::Failed { detail, .. } => detail.parse::<Told>().ok(),
-        AttemptResult::Answered { .. } => None,
-    };
-    let reason = told.and_then(|told| told.reason);
-    reason.map_or(Code::SignatureInvalid.as_str(), Reason::as_str)
 }
