@@ -16,6 +16,8 @@ use relay_tests::wait::until;
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
+use crate::sealed::kept;
+
 const NAME: &str = "relay.example";
 
 /// Nobody listens there.
@@ -147,11 +149,9 @@ async fn its_keys_are_sealed_in_the_store_and_in_a_backup() {
     let mut relay = scene.relay(NAME, &[]).await;
     until("it is kept", async || readiness(&relay).await["acme"]["state"] == "issued").await;
     let (store, backup) = (relay.data.path().join("store"), relay.data.path().join("backup"));
-    let database = rusqlite::Connection::open(store.join("relay.db")).unwrap();
     let key = SealKey::read(&relay.data.path().join("store.key")).unwrap();
     let open = |name: &str| -> Value {
-        let sql = "SELECT value FROM kept WHERE name = ?1";
-        let sealed: Vec<u8> = database.query_row(sql, [name], |row| row.get(0)).unwrap();
+        let sealed = kept(&store, name);
         serde_json::from_str(&key.open(&format!("relay/{name}"), &sealed).unwrap()).unwrap()
     };
     let account = open("acme.account")["credentials"]["key_pkcs8"].as_str().unwrap().to_owned();
@@ -162,7 +162,6 @@ async fn its_keys_are_sealed_in_the_store_and_in_a_backup() {
     let mut command = Program::Server.command();
     let made = run(command.arg("backup").arg(&backup).arg("--data").arg(&store)).await;
     assert_eq!(made.code, Some(0), "{}", made.stderr);
-    drop(database);
     relay.stop().await;
     assert_eq!(files_with(relay.data.path(), &keys), [] as [PathBuf; 0]);
 }

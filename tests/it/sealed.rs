@@ -41,6 +41,12 @@ fn sealed(store: &Path) -> Vec<Vec<u8>> {
     select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
+/// What the relay keeps for itself by this name.
+pub(crate) fn kept(store: &Path, name: &str) -> Vec<u8> {
+    let sql = "SELECT value FROM kept WHERE name = ?1";
+    database(store).query_row(sql, [name], |row| row.get(0)).unwrap()
+}
+
 async fn server(arguments: &[&str]) -> Ended {
     run(Program::Server.command().args(arguments)).await
 }
