@@ -168,23 +168,9 @@ impl ServeArgs {
         let mut flags: BTreeMap<&'static str, String> =
             named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         flags.extend(self.tls.given());
-        let mut unknown = Vec::new();
-        for pair in self.set {
-            let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
-            match relay_server::config::SETTINGS.iter().find(|setting| setting.name == name) {
-                Some(setting) => drop(flags.insert(setting.name, value.to_owned())),
-                None => unknown.push(format!("flag --set: no such setting: {name}")),
-            }
-        }
         let environment = |name: &str| std::env::var(name).ok();
-        match Config::read(gather(self.config.as_deref(), environment, &flags)) {
-            Ok(config) if unknown.is_empty() => Ok(config),
-            Ok(_) => Err(Failure::Usage(Problems(unknown))),
-            Err(Problems(mut all)) => {
-                all.extend(unknown);
-                Err(Failure::Usage(Problems(all)))
-            }
-        }
+        let given = gather(self.config.as_deref(), environment, &flags).set(&self.set);
+        Config::read(given).map_err(Failure::Usage)
     }
 }
 
@@ -196,10 +182,13 @@ fn runtime() -> std::io::Result<Runtime> {
 async fn init(args: StoreArgs, key_file: Option<PathBuf>) -> Result<(), Failure> {
     let store = Store::init(&args.data)?;
     print_admin_token(&store, "relay-server init").await?;
-    eprintln!(
-        "The store is in {}. The token above may do everything; keep it safe.",
-        args.data.display()
-    );
+    let token = match std::io::stdout().is_terminal() {
+        true => "The token above may do everything; keep it safe.",
+        false => {
+            "The token has gone to where stdout goes. It may do everything; let nobody else read it."
+        }
+    };
+    eprintln!("The store is in {}. {token}", args.data.display());
     eprintln!("{}", secrets_key(&args.data, key_file.as_deref()));
     eprintln!("Now: relay-server serve --data {}", args.data.display());
     Ok(())

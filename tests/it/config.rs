@@ -22,8 +22,8 @@ async fn every_problem_is_told_at_once_with_its_place() {
         "relay.toml:2: no such setting: colour",
         "relay.toml:3: uri_max",
         "environment RELAY_SERVER_WORKERS: workers",
-        "heartbeat",
-        "shape",
+        "flag --set: heartbeat: ",
+        "flag --set: no such setting: shape",
     ] {
         assert!(ended.stderr.contains(told), "{told} in: {}", ended.stderr);
     }
@@ -67,6 +67,16 @@ async fn a_problem_never_shows_a_secret() {
         assert_eq!(ended.code, Some(2), "{config}: {}", ended.stderr);
         assert!(!ended.stderr.contains("HIDDEN"), "{config}: {}", ended.stderr);
     }
+}
+
+#[tokio::test]
+async fn whoever_sends_the_first_token_into_a_file_is_told_that_it_went_there() {
+    let folder = Folder::fresh();
+    let store = folder.path().join("store");
+    let made = run(Program::Server.command().arg("init").arg("--data").arg(store)).await;
+    assert_eq!((made.code, made.stdout.lines().count()), (Some(0), 1), "{}", made.stderr);
+    assert!(made.stderr.contains("gone to where stdout goes"), "{}", made.stderr);
+    assert!(!made.stderr.contains("above") && !made.stderr.contains(made.stdout.trim()));
 }
 
 #[tokio::test]
