@@ -40,6 +40,9 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 /// The largest head that is read at all, in bytes; what is above its own bound but below this gets a proper refusal.
 const HEAD_BUFFER: usize = 128 * 1024;
 
+/// How many fields a head or a trailer section may have; cookies that come one by one are one.
+pub const FIELDS_MAX: usize = 100;
+
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
 pub struct Peer {
@@ -185,7 +188,8 @@ impl Front {
         });
         let mut builder = http1::Builder::new();
         // The socket itself is impatient with slow heads: the library's own timer costs one timer a request.
-        builder.header_read_timeout(None).max_buf_size(HEAD_BUFFER).max_header_size(HEAD_BUFFER);
+        builder.header_read_timeout(None).max_headers(FIELDS_MAX);
+        builder.max_buf_size(HEAD_BUFFER).max_header_size(HEAD_BUFFER);
         let connection = builder.serve_connection(TokioIo::new(socket), service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let mut drains = std::pin::pin!(self.draining.cancelled());

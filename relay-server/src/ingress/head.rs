@@ -13,7 +13,7 @@ use relay_protocol::webhook::Fields;
 use crate::address::{Networks, hop};
 use crate::endpoint::EndpointId;
 use crate::event::{Head, Origin};
-use crate::http::Peer;
+use crate::http::{FIELDS_MAX, Peer};
 use crate::problem::{Code, Problem};
 
 /// How often a request may come through this relay: an app may post from one endpoint to another, a loop goes on for ever.
@@ -84,6 +84,11 @@ pub(super) fn read(
     }
     let size: usize =
         parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let cookies = parts.headers.get_all(COOKIE).into_iter().skip(1).count();
+    if parts.headers.len() - cookies > FIELDS_MAX {
+        let words = format!("there are more than {FIELDS_MAX} header fields");
+        return Err(Problem::new(Code::HeadersTooLarge, words).closing());
+    }
     if size > bounds.fields_max {
         let words = format!("the header fields are above {} bytes", bounds.fields_max);
         return Err(Problem::new(Code::HeadersTooLarge, words).closing());

@@ -9,10 +9,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use relay_client::fields::trailers;
+use relay_client::fields;
 use relay_protocol::id::EventId;
 use relay_protocol::webhook::Fields;
 use tokio::sync::Notify;
@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::budget::{Budget, Held};
 use crate::event::Body;
+use crate::http::FIELDS_MAX;
 use crate::problem::{Code, Problem};
 use crate::store::spool::{SPOOL_ABOVE, Spool, Spooled};
 
@@ -32,6 +33,9 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// The slowest body, in bytes a second: a modem's speed, and far above a slowloris.
 const RATE_MIN: f64 = 1024.0;
+
+/// The longest trailer section, in bytes of names and values: far below what a line carries, as a head is.
+const TRAILERS_MAX: usize = 16 * 1024;
 
 /// How much is gathered before a body is passed on while it grows.
 pub const GATHER: usize = 32 * 1024;
@@ -114,8 +118,7 @@ pub async fn first_look(mut body: Incoming, bounds: &Bounds) -> Result<FirstLook
                 }
             }
             Err(frame) => {
-                let fields = frame.into_trailers().map(|map| trailers(&map)).unwrap_or_default();
-                return whole(begun, fields, bounds);
+                return whole(begun, trailers(frame)?, bounds);
             }
         }
     }
@@ -126,6 +129,17 @@ fn whole(begun: Vec<Bytes>, trailers: Fields, bounds: &Bounds) -> Result<FirstLo
     let bytes = join(begun);
     let held = Some(bounds.budget.take(bytes.len()).ok_or_else(overloaded)?);
     Ok(FirstLook::Whole(Whole { bytes, trailers, held }))
+}
+
+/// The trailer section in the last frame of a body.
+fn trailers(last: Frame<Bytes>) -> Result<Fields, Problem> {
+    let Ok(map) = last.into_trailers() else { return Ok(Fields::default()) };
+    let size: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if map.len() > FIELDS_MAX || size > TRAILERS_MAX {
+        let words = format!("the trailers are above {TRAILERS_MAX} bytes or {FIELDS_MAX} fields");
+        return Err(Problem::new(Code::HeadersTooLarge, words).closing());
+    }
+    Ok(fields::trailers(&map))
 }
 
 fn join(mut parts: Vec<Bytes>) -> Bytes {
@@ -195,9 +209,7 @@ impl Intake {
         while let Some(frame) = pace.frame(&mut body).await? {
             match frame.into_data() {
                 Ok(bytes) => self.grow(&mut length, bytes).await?,
-                Err(frame) => {
-                    return Ok(frame.into_trailers().map(|map| trailers(&map)).unwrap_or_default());
-                }
+                Err(frame) => return trailers(frame),
             }
         }
         Ok(Fields::default())
@@ -349,10 +361,7 @@ struct Pace {
 
 impl Pace {
     /// The next frame, if it comes in time.
-    async fn frame(
-        &mut self,
-        body: &mut Incoming,
-    ) -> Result<Option<http_body::Frame<Bytes>>, Problem> {
+    async fn frame(&mut self, body: &mut Incoming) -> Result<Option<Frame<Bytes>>, Problem> {
         let late = || Problem::new(Code::RequestTimeout, "the body did not come in time").closing();
         let broke =
             |_| Problem::new(Code::BadRequest, "the body broke off or is badly framed").closing();
