@@ -4,6 +4,9 @@
 //! counted: a connection without requests is let go, and so is one whose caller takes nothing of an answer, or begins
 //! requests only to give them up.
 
+mod empty;
+mod malformed;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -24,7 +27,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::caller::{CallerSocket, Phase, STALLED};
+use empty::Counted;
+
 use super::{Front, HEAD_BUFFER, Peer, ResponseBody};
+use crate::problem::request_id;
 
 /// How many requests at a time a caller may have on one connection.
 const STREAMS_MAX: u32 = 100;
@@ -61,7 +67,11 @@ pub(super) async fn serve(front: Front, socket: Socket, peer: Peer) {
         let door = front.door.clone();
         let bodiless = request.method() == Method::HEAD;
         async move {
-            let response = door.serve(request, peer, asking).await?;
+            let (parts, body) = request.into_parts();
+            let response = match malformed::refuse(&parts) {
+                Ok(()) => door.serve(http::Request::from_parts(parts, body), peer, asking).await?,
+                Err(problem) => problem.response(&request_id()).map(ResponseBody::whole),
+            };
             Ok::<_, Infallible>(stream.answered(response, bodiless))
         }
     });
@@ -75,7 +85,8 @@ pub(super) async fn serve(front: Front, socket: Socket, peer: Peer) {
         .max_header_list_size(HEAD_BUFFER as u32)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_WITHIN);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+    let mut connection =
+        pin!(builder.serve_connection(TokioIo::new(Counted::new(socket)), service));
     let mut patience = pin!(streams.patience(front.header_timeout));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
