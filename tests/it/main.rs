@@ -14,6 +14,7 @@ mod events;
 mod fidelity;
 mod hostile;
 mod http2;
+mod http2_abuse;
 mod https;
 mod https_only;
 mod hung_up;

@@ -4,7 +4,8 @@
 //!   hand, frame by frame
 //! - [`provider`]: who sends webhooks · [`target`]: who gets them · [`raw`]: what both of them really say
 //! - [`clock`]: the wall clock below a relay, to be set
-//! - [`http2`]: a provider that speaks HTTP/2 · [`authority`]: who certifies what the story trusts
+//! - [`http2`]: a provider that speaks HTTP/2 · [`frames`]: the same by hand, frame by frame
+//! - [`authority`]: who certifies what the story trusts
 //! - [`pebble`]: a real ACME server
 //! - [`tamper`]: the disk below a relay, slow or failing
 //! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
@@ -28,6 +29,7 @@ pub mod clock;
 pub mod cost;
 pub mod fast_target;
 pub mod folder;
+pub mod frames;
 pub mod http2;
 pub mod interception;
 pub mod journey;
