@@ -13,6 +13,7 @@ use super::super::StoreError;
 use super::super::records::{
     Acceptance, Attempt, Lease, Next, Promise, Receipt, Room, Settlement, Start,
 };
+use super::rows::MANY;
 
 /// How long an event is kept back for its outcome.
 const KEPT_BACK_MAX: Duration = Duration::from_millis(250);
@@ -107,9 +108,11 @@ impl Batch {
         !self.ready.is_empty()
     }
 
-    /// What is to be written now.
-    pub(super) fn take_ready(&mut self) -> Vec<Fresh> {
-        std::mem::take(&mut self.ready)
+    /// What is to be written now: all, or as many as are written best together, while the rest can wait for more.
+    pub(super) fn take_ready(&mut self, all: bool) -> Vec<Fresh> {
+        let rest = if all { 0 } else { self.ready.len() % MANY };
+        let rest = self.ready.split_off(self.ready.len() - rest);
+        std::mem::replace(&mut self.ready, rest)
     }
 
     /// When the oldest event that is kept back is to be let go.

@@ -24,7 +24,8 @@ pub(super) fn write(
     Ok(())
 }
 
-fn told(attempt: &Attempt) -> Option<Told> {
+/// What an attempt tells.
+pub(super) fn told(attempt: &Attempt) -> Option<Told> {
     let text = match &attempt.result {
         AttemptResult::Answered { fields, .. } => {
             std::str::from_utf8(fields.first(VERIFICATION.as_bytes())?).ok()?

@@ -1,23 +1,22 @@
-//! Writes new events: numbers them, finds repeats, sees whose turn it is, and inserts their rows table by table.
+//! Writes new events: numbers them, finds repeats, sees whose turn it is, and gathers their rows.
 
 use std::sync::Arc;
 
 use relay_protocol::id::{EventId, Name};
-use relay_trust::Reason;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::StoreError;
 use super::super::records::{Acceptance, Collapse, Dedup, NewDelivery, Receipt, Start};
 use super::super::spool::Spooled;
-use super::super::sums::{self, Sums};
 use super::batch::{Answer, Fresh, Settled};
 use super::books::Books;
 use super::found;
 use super::replay;
 use super::row::{DeliveryRow, Landing};
+use super::rows::{self, EventRow, PayloadRow};
 use crate::delivery::State;
 use crate::endpoint::EndpointId;
-use crate::event::{Body, Head};
+use crate::event::Body;
 
 /// Why a delivery that could not wait with the others is dead.
 const QUEUE_FULL: &str = "queue_full";
@@ -39,55 +38,85 @@ impl Inserted {
     }
 }
 
+/// Rows of new events that are still to be inserted.
+#[derive(Default)]
+struct Rows<'a> {
+    payloads: Vec<PayloadRow<'a>>,
+    events: Vec<EventRow<'a>>,
+    deliveries: Vec<DeliveryRow<'a>>,
+}
+
+impl Rows<'_> {
+    /// Inserts them, for what looks at the tables next.
+    fn insert(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        rows::insert(connection, &self.payloads)?;
+        rows::insert(connection, &self.events)?;
+        rows::insert(connection, &self.deliveries)?;
+        self.payloads.clear();
+        self.events.clear();
+        self.deliveries.clear();
+        Ok(())
+    }
+}
+
 /// Writes these events, and adds what is to be done once they are durable.
 pub(super) fn write(
     connection: &Connection,
     books: &mut Books,
-    ready: Vec<Fresh>,
+    mut ready: Vec<Fresh>,
     inserted: &mut Inserted,
 ) -> rusqlite::Result<()> {
-    for mut fresh in ready {
-        let answer = fresh.answer.take();
-        let verdict = insert(connection, books, &fresh)?;
-        if let Body::Spooled(file) = &fresh.acceptance.event.body
-            && fresh.acceptance.keep_body
-            && (verdict.is_ok()
-                || (fresh.settled.is_some() && verdict == Err(StoreError::QueueFull)))
+    let mut rows = Rows::default();
+    for Fresh { acceptance, settled, answer } in &mut ready {
+        let (acceptance, settled) = (&*acceptance, settled.as_ref());
+        let verdict = insert(connection, books, &mut rows, acceptance, settled)?;
+        if let Body::Spooled(file) = &acceptance.event.body
+            && acceptance.keep_body
+            && (verdict.is_ok() || (settled.is_some() && verdict == Err(StoreError::QueueFull)))
         {
             inserted.files.push(Arc::clone(file));
         }
-        inserted.told.extend(answer.map(|answer| (answer, verdict)));
+        inserted.told.extend(answer.take().map(|answer| (answer, verdict)));
     }
-    Ok(())
+    rows.insert(connection)
 }
 
-fn insert(
+/// Gives the tables a new event, or `rows` what is to be inserted of it.
+fn insert<'a>(
     connection: &Connection,
     books: &mut Books,
-    fresh: &Fresh,
+    rows: &mut Rows<'a>,
+    acceptance: &'a Acceptance,
+    settled: Option<&'a Settled>,
 ) -> rusqlite::Result<Result<Receipt, StoreError>> {
-    let Fresh { acceptance, settled, .. } = fresh;
-    let endpoint = acceptance.event.head.endpoint;
+    let head = &acceptance.event.head;
+    if looks_at_others(acceptance) {
+        rows.insert(connection)?;
+    }
     let first = match &acceptance.dedup {
-        Some(dedup) => repeat_of(connection, endpoint, dedup)?,
+        Some(dedup) => repeat_of(connection, head.endpoint, dedup)?,
         None => None,
     };
     let (n, bytes) = if first.is_none() { promised(acceptance) } else { (0, 0) };
-    let has_room = books.has_room(endpoint, acceptance.room, n, bytes);
+    let has_room = books.has_room(head.endpoint, acceptance.room, n, bytes);
     // Nobody waits for what a live caller set off beside its own delivery: that is kept, and says why it does not go on.
     if settled.is_none() && !has_room && !is_live(acceptance) {
         return Ok(Err(StoreError::QueueFull));
     }
-    let Some(seq) = books.next_seq(connection, endpoint)? else {
+    let Some(seq) = books.next_seq(connection, head.endpoint)? else {
         return Ok(Err(StoreError::NotFound("such endpoint".into())));
     };
-    insert_payload(connection, books.next_payload, acceptance)?;
-    insert_event(connection, acceptance, seq, books.next_payload)?;
-    let told = settled.as_ref().and_then(|settled| settled.attempt.as_ref());
-    found::write(connection, (endpoint, acceptance.event.head.id), told)?;
+    let payload = books.next_payload;
+    rows.payloads.push(PayloadRow { n: payload, acceptance });
+    rows.events.push(EventRow { acceptance, seq, payload });
     books.next_payload += 1;
-    let kept = if kept(acceptance) == "none" { 0 } else { acceptance.event.body.len() };
-    books.has_come(endpoint, acceptance.event.head.id, i64::try_from(kept).unwrap_or(i64::MAX));
+    let attempt = settled.and_then(|settled| settled.attempt.as_ref());
+    if attempt.and_then(found::told).is_some() {
+        rows.insert(connection)?;
+        found::write(connection, (head.endpoint, head.id), attempt)?;
+    }
+    let kept = if rows::kept(acceptance) == "none" { 0 } else { acceptance.event.body.len() };
+    books.has_come(head.endpoint, head.id, i64::try_from(kept).unwrap_or(i64::MAX));
     if let Some(first) = first {
         insert_repeat(connection, books, acceptance, first)?;
         return Ok(Ok(Receipt::Repeat(first)));
@@ -97,21 +126,27 @@ fn insert(
     }
     let mut verdict = Ok(Receipt::Kept(seq.unsigned_abs()));
     for delivery in &acceptance.deliveries {
-        let row = begin(connection, books, acceptance, delivery, settled.as_ref(), has_room)?;
+        let row = begin(connection, books, acceptance, delivery, settled, has_room)?;
         let live = matches!(delivery.start, Start::Live(_));
         if live && row.code == Some(QUEUE_FULL) {
             verdict = Err(StoreError::QueueFull);
         }
-        row.insert(connection)?;
-        books.enters(endpoint, row.group, row.state, row.size);
+        books.enters(head.endpoint, row.group, row.state, row.size);
         if row.due_ms.is_some() {
-            books.is_due(endpoint, row.group);
+            books.is_due(head.endpoint, row.group);
         }
+        rows.deliveries.push(row);
     }
     if let Some(of) = acceptance.replay_of {
         replay::note(connection, of.replay, acceptance.deliveries.len() as u64)?;
     }
     Ok(verdict)
+}
+
+/// Whether what becomes of an event depends on those before it, which must be in the tables then.
+fn looks_at_others(acceptance: &Acceptance) -> bool {
+    let keyed = |d: &NewDelivery| d.order_key.is_some() || d.collapse.is_some();
+    acceptance.dedup.is_some() || acceptance.deliveries.iter().any(keyed)
 }
 
 /// How many deliveries are promised with an event, and how many bytes they keep waiting.
@@ -262,74 +297,4 @@ fn insert_repeat(
     row.insert(connection)?;
     books.enters(head.endpoint, &group, State::Duplicate, size);
     Ok(())
-}
-
-fn insert_payload(
-    connection: &Connection,
-    n: i64,
-    acceptance: &Acceptance,
-) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO payloads(n, fields, trailers, body, sums) VALUES(?1, ?2, ?3, ?4, ?5)";
-    let Acceptance { event, keep_body, .. } = acceptance;
-    let (body, sum) = match &event.body {
-        Body::Memory(bytes) if *keep_body => (Some(&bytes[..]), sums::of_body(bytes)),
-        Body::Spooled(file) if *keep_body => (None, file.sum()),
-        Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => (None, sums::of_body(b"")),
-    };
-    let trailers = (!event.trailers.is_empty()).then(|| &event.trailers.encoded()[..]);
-    let fields = &event.head.fields.encoded()[..];
-    let (method, path) = (method(&event.head).as_bytes(), &event.head.path);
-    let sums = Sums::of(method, path, fields, trailers.unwrap_or_default(), sum).to_number();
-    connection.prepare_cached(sql)?.execute(params![n, fields, trailers, body, sums])?;
-    Ok(())
-}
-
-fn insert_event(
-    connection: &Connection,
-    acceptance: &Acceptance,
-    seq: i64,
-    payload: i64,
-) -> rusqlite::Result<()> {
-    let Acceptance { event, note, replay_of, .. } = acceptance;
-    let head = &event.head;
-    let checked = head.checked.as_deref();
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO events(endpoint, id, seq, payload, method, path, remote, https, version, body_len, body_kept,
-             note, replay_of, event_type, verification, verified_as, unverified_why)
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-    )?;
-    insert.execute(params![
-        head.endpoint.0,
-        head.id.as_bytes(),
-        seq,
-        payload,
-        method(head),
-        &head.path[..],
-        head.origin.remote.as_str(),
-        head.origin.https,
-        head.origin.version,
-        event.body.len() as i64,
-        kept(acceptance),
-        note,
-        replay_of.as_ref().map(|of| &of.event.as_bytes()[..]),
-        checked.and_then(|checked| checked.event_type.as_deref()),
-        checked.map(|checked| checked.state.as_str()),
-        checked.map(|checked| &*checked.provider),
-        checked.and_then(|checked| checked.reason).map(Reason::as_str),
-    ])?;
-    Ok(())
-}
-
-/// The method as it is kept: HTTP has none that is no text.
-fn method(head: &Head) -> &str {
-    std::str::from_utf8(&head.method).unwrap_or("?")
-}
-
-/// Where the body is kept.
-fn kept(acceptance: &Acceptance) -> &'static str {
-    match &acceptance.event.body {
-        Body::Memory(_) if acceptance.keep_body => "row",
-        Body::Spooled(_) if acceptance.keep_body => "spool",
-        Body::Memory(_) | Body::Spooled(_) | Body::Absent(_) => "none",
-    }
 }

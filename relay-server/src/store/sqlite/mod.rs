@@ -18,6 +18,7 @@ mod removed;
 pub(super) mod replay;
 mod retention;
 mod row;
+mod rows;
 mod schema;
 pub(super) mod secrets;
 mod settle;

@@ -1,9 +1,12 @@
 //! A delivery's row, as it is written: its state, whose it is, and its last attempt.
 
+use std::sync::LazyLock;
+
 use relay_protocol::id::{EventId, Name};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use super::super::records::{Attempt, AttemptResult, Collapse, Next};
+use super::rows::{self, Inserts, Row, Values};
 use crate::delivery::{KeyHash, State};
 use crate::endpoint::EndpointId;
 
@@ -93,34 +96,40 @@ impl<'a> DeliveryRow<'a> {
     }
 
     pub(super) fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO deliveries(endpoint, event, grp, replay, state, attempts, due_ms, lease, started_ms, took_ms,
-                 status, code, detail, fields, body, size, spent_ms, okey, ckey, collapse_by_ms)
-             VALUES(?1, ?2, ?3, ?19, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?20)",
-        )?;
-        insert.execute(params![
-            self.endpoint.0,
-            self.event.as_bytes(),
-            self.group.as_str(),
-            self.state.as_str(),
-            self.last.number,
-            self.due_ms.map(|ms| ms as i64),
-            self.lease.map(|token| token as i64),
-            self.last.started_ms,
-            self.last.took_ms,
-            self.last.status,
-            self.code,
-            self.detail,
-            self.last.fields,
-            self.last.body,
-            self.size,
-            self.spent_ms as i64,
-            self.okey.as_ref().map(|key| &key.0[..]),
-            self.collapse.as_ref().map(|collapse| &collapse.key.0[..]),
-            self.replay,
-            self.collapse.map(|collapse| collapse.by_ms as i64),
-        ])?;
-        Ok(())
+        rows::insert(connection, std::slice::from_ref(self))
+    }
+}
+
+impl Row for DeliveryRow<'_> {
+    fn inserts() -> &'static Inserts {
+        const TABLE: &str =
+            "deliveries(endpoint, event, grp, replay, state, attempts, due_ms, lease, started_ms, took_ms,
+                 status, code, detail, fields, body, size, spent_ms, okey, ckey, collapse_by_ms)";
+        static INSERTS: LazyLock<Inserts> = LazyLock::new(|| Inserts::into(TABLE));
+        &INSERTS
+    }
+
+    fn give(&self, values: &mut Values<'_, '_>) -> rusqlite::Result<()> {
+        values.add(self.endpoint.0)?;
+        values.add(self.event.as_bytes())?;
+        values.add(self.group.as_str())?;
+        values.add(self.replay)?;
+        values.add(self.state.as_str())?;
+        values.add(self.last.number)?;
+        values.add(self.due_ms.map(|ms| ms as i64))?;
+        values.add(self.lease.map(|token| token as i64))?;
+        values.add(self.last.started_ms)?;
+        values.add(self.last.took_ms)?;
+        values.add(self.last.status)?;
+        values.add(self.code)?;
+        values.add(self.detail)?;
+        values.add(self.last.fields)?;
+        values.add(self.last.body)?;
+        values.add(self.size)?;
+        values.add(self.spent_ms as i64)?;
+        values.add(self.okey.as_ref().map(|key| &key.0[..]))?;
+        values.add(self.collapse.as_ref().map(|collapse| &collapse.key.0[..]))?;
+        values.add(self.collapse.map(|collapse| collapse.by_ms as i64))
     }
 }
 

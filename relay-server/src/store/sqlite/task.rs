@@ -157,7 +157,9 @@ impl Task {
 
     /// When something is to be done though nothing new comes.
     fn due(&self) -> Option<Instant> {
-        let commit = self.opened.map(|opened| opened + OPEN_MAX);
+        // What a failed transaction has left to be written opens another.
+        let open = || self.batch.is_ready().then(Instant::now);
+        let commit = self.opened.map(|opened| opened + OPEN_MAX).or_else(open);
         [commit, self.batch.due()].into_iter().flatten().min()
     }
 
@@ -171,13 +173,11 @@ impl Task {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             self.opened = Some(now);
         }
-        if self.batch.is_ready() {
-            let ready = self.batch.take_ready();
-            let inserted = &mut self.written.inserted;
-            insert::write(&self.connection, &mut self.books, ready, inserted)?;
-        }
-        self.carry_out(sorted)?;
         let old = self.opened.is_some_and(|opened| now >= opened + OPEN_MAX);
+        let ready = self.batch.take_ready(prompt || old || !sorted.is_empty());
+        let inserted = &mut self.written.inserted;
+        insert::write(&self.connection, &mut self.books, ready, inserted)?;
+        self.carry_out(sorted)?;
         if prompt || old { self.commit() } else { Ok(()) }
     }
 
