@@ -175,7 +175,7 @@ fn acceptance(endpoint: EndpointId, body: &Bytes) -> Acceptance {
     let main =
         NewDelivery { group: Name::main(), start: Start::Due(0), order_key: None, collapse: None };
     Acceptance {
-        event: Arc::new(event),
+        event,
         deliveries: vec![main],
         keep_body: true,
         dedup: None,

@@ -207,7 +207,7 @@ pub fn accepting(event: Event, start: Start) -> Acceptance {
     let (order_key, collapse) = (None, None);
     let main = NewDelivery { group: Name::main(), start, order_key, collapse };
     Acceptance {
-        event: Arc::new(event),
+        event,
         deliveries: vec![main],
         keep_body: true,
         dedup: None,

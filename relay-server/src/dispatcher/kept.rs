@@ -124,7 +124,7 @@ impl Dispatcher {
     ) -> Result<Acceptance, NoAnswer> {
         let event = whole(arrived).await.map_err(not_stored)?;
         Ok(Acceptance {
-            event: Arc::new(event),
+            event,
             deliveries: plan.deliveries(main, steady_ms()),
             keep_body: true,
             dedup: plan.dedup,

@@ -64,19 +64,31 @@ impl Record {
         let Arrived { head, endpoint, payload, .. } = arrived;
         let lease = Lease::new(head.endpoint, head.id, Name::main());
         let mut record = Self::of_kept(store, endpoint, head, plan, lease, Trial::first());
-        record.source = Source::Here(payload.clone());
-        let queues = endpoint.settings.fallback == Fallback::Queue;
-        if record.keeps_whole() || (queues && endpoint.settings.capture != Capture::None) {
-            store.health()?;
+        // Refused, it leaves nothing to settle.
+        record.settled = true;
+        let whole = record.keeps_whole();
+        let may_queue = endpoint.settings.fallback == Fallback::Queue
+            && endpoint.settings.capture != Capture::None;
+        match payload {
+            Payload::Growing(intake, _) => {
+                if whole || may_queue {
+                    store.health()?;
+                }
+                let keep = whole.then(|| record.acceptance_of(&record.live()));
+                record.source = Source::Growing(Growing::begin(store, head, intake, keep));
+            }
+            payload if whole => {
+                let event = record.event(payload);
+                store.note(record.acceptance(event, &record.live(), true))?;
+            }
+            payload => {
+                if may_queue {
+                    store.health()?;
+                }
+                record.source = Source::Here(payload.clone());
+            }
         }
-        if let Payload::Growing(intake, _) = payload {
-            let keep = record.keeps_whole().then(|| record.acceptance_of(&record.live()));
-            record.source = Source::Growing(Growing::begin(store, head, intake, keep));
-        } else if record.keeps_whole() {
-            let event = record.event(payload);
-            store.note(record.acceptance(event, &record.live(), true))?;
-            record.source = Source::Noted;
-        }
+        record.settled = false;
         Ok(record)
     }
 
@@ -222,7 +234,7 @@ impl Record {
         let deliveries = self.plan.deliveries(Some(start), steady_ms());
         let (room, note) = (self.plan.room, self.plan.note.clone());
         move |event, keep_body| {
-            let (event, dedup, replay_of) = (Arc::new(event), None, None);
+            let (dedup, replay_of) = (None, None);
             Acceptance { event, deliveries, keep_body, dedup, room, note, replay_of }
         }
     }

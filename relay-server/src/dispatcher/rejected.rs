@@ -1,7 +1,5 @@
 //! Events that are not taken, for nobody knows who has sent them: they are on record, and go nowhere.
 
-use std::sync::Arc;
-
 use relay_protocol::id::Name;
 use relay_trust::Reason;
 
@@ -32,7 +30,7 @@ impl Dispatcher {
         let main =
             NewDelivery { group: Name::main(), start: Start::Rejected(why), order_key, collapse };
         self.store.note(Acceptance {
-            event: Arc::new(whole(arrived).await?),
+            event: whole(arrived).await?,
             deliveries: vec![main],
             keep_body: settings.capture == Capture::Full,
             dedup: None,

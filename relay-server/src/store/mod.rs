@@ -152,7 +152,7 @@ impl Store {
     /// # Errors
     /// When the store is unavailable or has too much to write.
     pub fn note(&self, acceptance: Acceptance) -> Result<(), StoreError> {
-        self.writer.submit(Op::Note(acceptance), Urgency::Lazy)
+        self.writer.submit(Op::Note(Box::new(acceptance)), Urgency::Lazy)
     }
 
     /// Keeps an event; it is durable when this returns.
@@ -161,7 +161,7 @@ impl Store {
     /// When the store is unavailable or has too much to write, when the endpoint's queue is full, or when there is no
     /// such endpoint any more. Nothing is kept then.
     pub async fn accept(&self, acceptance: Acceptance) -> Result<Receipt, StoreError> {
-        self.ask(|answer| Op::Accept(acceptance, answer), Urgency::Prompt).await
+        self.ask(|answer| Op::Accept(Box::new(acceptance), answer), Urgency::Prompt).await
     }
 
     /// Promises a live delivery after all; it is durable when this returns.

@@ -9,7 +9,6 @@ mod seen;
 mod token;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use relay_protocol::id::{EventId, Name};
@@ -101,7 +100,7 @@ pub fn fresh_token() -> u64 {
 #[derive(Debug)]
 pub struct Acceptance {
     /// The event.
-    pub event: Arc<Event>,
+    pub event: Event,
     /// One delivery for each group.
     pub deliveries: Vec<NewDelivery>,
     /// Whether the body is kept.

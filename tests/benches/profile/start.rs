@@ -69,6 +69,6 @@ fn acceptance(endpoint: EndpointId, start: Start) -> Acceptance {
     let (group, order_key, collapse) = (Name::main(), None, None);
     let deliveries = vec![NewDelivery { group, start, order_key, collapse }];
     let room = Room { events: u64::MAX, bytes: u64::MAX };
-    let (event, keep_body, dedup, note, replay_of) = (Arc::new(event), true, None, None, None);
+    let (keep_body, dedup, note, replay_of) = (true, None, None, None);
     Acceptance { event, deliveries, keep_body, dedup, room, note, replay_of }
 }

@@ -128,7 +128,7 @@ impl Order<'_> {
         }
         let body = self.body(id, bytes).await?;
         let trailers = found.event.trailers.clone();
-        let event = Arc::new(Event { head, body, trailers, held: None });
+        let event = Event { head, body, trailers, held: None };
         let groups = match group {
             Some(group) => vec![group],
             None => groups(found, &self.endpoint.settings.groups),

@@ -3,15 +3,17 @@
 //! An event that nobody waits for is kept back: its outcome is mostly there soon, and then it is written once, as it
 //! ended.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use relay_protocol::id::EventId;
 use tokio::sync::oneshot;
 
 use super::super::StoreError;
 use super::super::records::{
-    Acceptance, Attempt, Lease, Next, Promise, Receipt, Room, Settlement, Start,
+    Acceptance, Attempt, Lease, NewDelivery, Next, Promise, Receipt, Room, Settlement, Start,
 };
 use super::rows::MANY;
 
@@ -23,7 +25,7 @@ pub(in super::super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// An event that is not written yet.
 pub(super) struct Fresh {
-    pub(super) acceptance: Acceptance,
+    pub(super) acceptance: Box<Acceptance>,
     /// How its live delivery has ended meanwhile, if it has.
     pub(super) settled: Option<Settled>,
     /// Who waits for it.
@@ -38,44 +40,36 @@ pub(super) struct Settled {
     pub(super) room: Option<Room>,
 }
 
-impl Fresh {
-    fn is_of(&self, lease: &Lease) -> bool {
-        self.acceptance.deliveries.iter().any(|delivery| {
-            delivery.group == lease.group && delivery.start == Start::Live(lease.token)
-        })
-    }
-}
-
 /// The events that are to be written.
 #[derive(Default)]
 pub(super) struct Batch {
     /// To be written now, in this order.
     ready: Vec<Fresh>,
     /// Kept back for their outcome.
-    kept_back: HashMap<EventId, Fresh>,
+    kept_back: HashMap<EventId, Box<Acceptance>>,
     /// When each of them came, the oldest first; some may be written by now.
     since: VecDeque<(Instant, EventId)>,
 }
 
 impl Batch {
     /// Takes an event that somebody waits for.
-    pub(super) fn accept(&mut self, acceptance: Acceptance, answer: Answer<Receipt>) {
+    pub(super) fn accept(&mut self, acceptance: Box<Acceptance>, answer: Answer<Receipt>) {
         self.ready.push(Fresh { acceptance, settled: None, answer: Some(answer) });
     }
 
     /// Takes an event that nobody waits for.
-    pub(super) fn keep_back(&mut self, acceptance: Acceptance, now: Instant) {
+    pub(super) fn keep_back(&mut self, acceptance: Box<Acceptance>, now: Instant) {
         let id = acceptance.event.head.id;
         self.since.push_back((now, id));
-        self.kept_back.insert(id, Fresh { acceptance, settled: None, answer: None });
+        self.kept_back.insert(id, acceptance);
     }
 
     /// Settles an event that is kept back; gives the settlement back when it is about another.
     pub(super) fn settle(&mut self, settlement: Settlement) -> Option<Settlement> {
-        let Some(mut fresh) = self.take(&settlement.lease) else { return Some(settlement) };
+        let Some(acceptance) = self.take(&settlement.lease) else { return Some(settlement) };
         let Settlement { attempt, next, .. } = settlement;
-        fresh.settled = Some(Settled { attempt, next, room: None });
-        self.ready.push(fresh);
+        let settled = Some(Settled { attempt, next, room: None });
+        self.ready.push(Fresh { acceptance, settled, answer: None });
         None
     }
 
@@ -85,11 +79,10 @@ impl Batch {
         promise: Promise,
         answer: Answer<Receipt>,
     ) -> Option<(Promise, Answer<Receipt>)> {
-        let Some(mut fresh) = self.take(&promise.lease) else { return Some((promise, answer)) };
+        let Some(acceptance) = self.take(&promise.lease) else { return Some((promise, answer)) };
         let Promise { attempt, next, room, .. } = promise;
-        fresh.settled = Some(Settled { attempt, next, room: Some(room) });
-        fresh.answer = Some(answer);
-        self.ready.push(fresh);
+        let settled = Some(Settled { attempt, next, room: Some(room) });
+        self.ready.push(Fresh { acceptance, settled, answer: Some(answer) });
         None
     }
 
@@ -98,7 +91,8 @@ impl Batch {
         while let Some((since, id)) = self.since.front()
             && (all || *since + KEPT_BACK_MAX <= now || !self.kept_back.contains_key(id))
         {
-            self.ready.extend(self.kept_back.remove(id));
+            let unsettled = |acceptance| Fresh { acceptance, settled: None, answer: None };
+            self.ready.extend(self.kept_back.remove(id).map(unsettled));
             self.since.pop_front();
         }
     }
@@ -120,8 +114,12 @@ impl Batch {
         self.since.front().map(|(since, _)| *since + KEPT_BACK_MAX)
     }
 
-    fn take(&mut self, lease: &Lease) -> Option<Fresh> {
-        let fresh = self.kept_back.get(&lease.event)?;
-        if fresh.is_of(lease) { self.kept_back.remove(&lease.event) } else { None }
+    /// The event that is kept back under this lease.
+    fn take(&mut self, lease: &Lease) -> Option<Box<Acceptance>> {
+        let Entry::Occupied(kept) = self.kept_back.entry(lease.event) else { return None };
+        let is_it = |delivery: &NewDelivery| {
+            delivery.group == lease.group && delivery.start == Start::Live(lease.token)
+        };
+        kept.get().deliveries.iter().any(is_it).then(|| kept.remove())
     }
 }

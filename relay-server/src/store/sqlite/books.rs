@@ -2,10 +2,10 @@
 //!
 //! Changes are gathered while a transaction is open and written once at its end. After a failure everything is read anew.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use foldhash::{HashMap, HashSet};
 use relay_protocol::id::{EventId, Name};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{Notify, broadcast};
@@ -111,7 +111,7 @@ impl Books {
         clock::has_been(steady.and_then(|ms| ms.parse().ok()).unwrap_or(0));
         let sql = "SELECT coalesce(max(n), 0) + 1 FROM payloads";
         let next_payload = connection.query_row(sql, [], |row| row.get(0))?;
-        let mut waiting: HashMap<EndpointId, Tally> = HashMap::new();
+        let mut waiting: HashMap<EndpointId, Tally> = HashMap::default();
         let sql = "SELECT endpoint, n, bytes FROM counts WHERE state IN ('pending', 'delivering')";
         let mut select = connection.prepare(sql)?;
         let mut rows = select.query([])?;
@@ -119,13 +119,13 @@ impl Books {
             waiting.entry(EndpointId(row.get(0)?)).or_default().add(row.get(1)?, row.get(2)?);
         }
         Ok(Self {
-            seqs: HashMap::new(),
+            seqs: HashMap::default(),
             next_payload,
-            changes: HashMap::new(),
+            changes: HashMap::default(),
             waiting,
             totals: totals(connection)?,
-            recounted: HashSet::new(),
-            due: HashSet::new(),
+            recounted: HashSet::default(),
+            due: HashSet::default(),
             fresh: Vec::new(),
             wakes,
             steady_ms: 0,

@@ -13,9 +13,9 @@ use super::retention::Keeps;
 /// Something to write.
 pub(in super::super) enum Op {
     /// An event that somebody else answers for.
-    Note(Acceptance),
+    Note(Box<Acceptance>),
     /// An event, and who waits for it to be durable.
-    Accept(Acceptance, Answer<Receipt>),
+    Accept(Box<Acceptance>, Answer<Receipt>),
     /// The end of an attempt.
     Settle(Settlement),
     /// A live delivery that is promised after all, and who waits for that to be durable.

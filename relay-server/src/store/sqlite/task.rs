@@ -40,6 +40,8 @@ pub(super) struct Task {
     path: PathBuf,
     books: Books,
     batch: Batch,
+    /// An empty list with the room that the last slice had.
+    spare: Vec<Op>,
     spool: Arc<Spool>,
     written: Written,
     retention: Retention,
@@ -64,9 +66,12 @@ impl Queue {
     }
 
     /// The operations of the next slice. Whoever waits may be among the later ones: then the next slice is prompt too.
-    fn slice(&mut self) -> Turn {
-        let later = self.ops.split_off(self.ops.len().min(SLICE_MAX));
-        let ops = std::mem::replace(&mut self.ops, later);
+    ///
+    /// They change places with an empty list that has room: who queues the next ones need not make it.
+    fn slice(&mut self, mut empty: Vec<Op>) -> Turn {
+        let later = self.ops.drain(self.ops.len().min(SLICE_MAX)..);
+        empty.extend(later);
+        let ops = std::mem::replace(&mut self.ops, empty);
         let prompt = self.is_urgent();
         self.prompt &= !self.ops.is_empty();
         Turn::Slice(ops, prompt)
@@ -90,6 +95,7 @@ impl Task {
             path,
             books,
             batch,
+            spare: Vec::new(),
             spool,
             written,
             retention,
@@ -128,7 +134,7 @@ impl Task {
         }
         loop {
             if !queue.ops.is_empty() {
-                return queue.slice();
+                return queue.slice(std::mem::take(&mut self.spare));
             }
             let now = Instant::now();
             if std::mem::take(&mut queue.keeps_changed) {
@@ -200,9 +206,9 @@ impl Task {
     }
 
     /// Gives new events to the batch, and everything else to where it is carried out.
-    fn sort(&mut self, ops: Vec<Op>, now: Instant) -> Sorted {
+    fn sort(&mut self, mut ops: Vec<Op>, now: Instant) -> Sorted {
         let mut sorted = Sorted::default();
-        for op in ops {
+        for op in ops.drain(..) {
             match op {
                 Op::Accept(acceptance, answer) => self.batch.accept(acceptance, answer),
                 Op::Note(acceptance) => self.batch.keep_back(acceptance, now),
@@ -217,6 +223,7 @@ impl Task {
                 Op::Flush(answer) => self.written.flushes.push(answer),
             }
         }
+        self.spare = ops;
         sorted
     }
 
