@@ -99,6 +99,22 @@ async fn a_target_that_answers_nonsense_or_hangs_up_has_answered_badly() {
 }
 
 #[tokio::test]
+async fn a_target_that_closes_what_is_kept_open_is_asked_anew() {
+    let journey = Journey::with(Target::by_hand().await, &[], &HONEST).await;
+    // Each of the agent's lines keeps connections of its own.
+    for _ in 0..10 {
+        let asked = tokio::spawn({
+            let mut through = journey.through();
+            async move { through.post("/", "x").await }
+        });
+        let (_, mut target) = journey.target.asked().await;
+        target.send(Written::answer(200).body("taken").bytes()).await;
+        assert_eq!(asked.await.unwrap().text(), "taken");
+        drop(target);
+    }
+}
+
+#[tokio::test]
 async fn a_target_that_does_not_answer_in_time_is_told() {
     let settings = [("fallback", "fail"), ("reply_timeout", "300ms")];
     let journey = Journey::with(Target::by_hand().await, &[], &settings).await;

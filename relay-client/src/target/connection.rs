@@ -19,7 +19,8 @@ use crate::socket::Socket;
 /// The most header bytes of an answer that are read; more is a bad response.
 const ANSWER_HEAD_MAX: usize = 64 * 1024;
 
-type Machine = Pin<Box<http1::Connection<TokioIo<Socket>, RequestBody>>>;
+/// None when it has come to its end: dropped, it gives back a request that it has not looked at.
+type Machine = Option<Pin<Box<http1::Connection<TokioIo<Socket>, RequestBody>>>>;
 
 /// A connection, and the machine that moves its bytes.
 pub(super) struct Connection {
@@ -35,7 +36,7 @@ impl Connection {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(2 * ANSWER_HEAD_MAX).max_header_size(ANSWER_HEAD_MAX);
         let (sender, machine) = builder.handshake(TokioIo::new(socket)).await?;
-        let (machine, finished, idle_since) = (Box::pin(machine), false, Instant::now());
+        let (machine, finished, idle_since) = (Some(Box::pin(machine)), false, Instant::now());
         Ok(Self { sender, machine, finished, idle_since })
     }
 
@@ -122,7 +123,48 @@ where
 
 fn run(machine: &mut Machine, finished: &mut bool, cx: &mut Context<'_>) {
     // Its errors are told to the request or the body that they concern.
-    if !*finished && machine.as_mut().poll(cx).is_ready() {
-        *finished = true;
+    if let Some(running) = machine
+        && running.as_mut().poll(cx).is_ready()
+    {
+        (*machine, *finished) = (None, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    fn request() -> Request<RequestBody> {
+        let request = Request::post("/").header("host", "target");
+        request.body(RequestBody::Whole(Bytes::from_static(b"x"))).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_comes_back_from_a_connection_that_was_closed_after_it_was_looked_at() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = TcpStream::connect(address).await.unwrap();
+        let (mut target, _) = listener.accept().await.unwrap();
+        let mut connection = Connection::new(Socket::Tcp(socket)).await.unwrap();
+        let answered = async {
+            assert!(target.read(&mut [0; 1024]).await.unwrap() > 0);
+            target.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(connection.send(request()), answered);
+        let answer = answer.unwrap_or_else(|(error, _)| panic!("{error}"));
+        assert_eq!(answer.status(), 204);
+        assert!(connection.is_usable().await);
+        drop(target);
+        // Whatever the runtime has to hear of sockets, it has heard after this.
+        let _ = tokio::join!(TcpStream::connect(address), listener.accept());
+        let sent =
+            tokio::time::timeout(std::time::Duration::from_secs(10), connection.send(request()));
+        let Err((_, Some(unsent))) = sent.await.expect("it does not hang") else {
+            panic!("it is not sent");
+        };
+        assert_eq!(unsent.uri(), "/");
     }
 }
