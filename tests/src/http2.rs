@@ -10,6 +10,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use relay_client::socket::Socket;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -81,6 +82,13 @@ impl Caller {
     #[must_use]
     pub fn asking_for(self, name: &str) -> Self {
         Self { name: name.to_owned(), ..self }
+    }
+
+    /// The same, remembering no session: each handshake is a whole one.
+    #[must_use]
+    pub fn forgetful(mut self) -> Self {
+        self.config.resumption = Resumption::disabled();
+        self
     }
 
     /// The same, showing this certificate.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use relay_client::socket::Socket;
 use relay_protocol::CONNECT_PATH;
 use relay_protocol::frame::{Answered, Both, Open, ToAgent, ToRelay};
 use relay_protocol::hello::{Hello, Welcome};
@@ -21,7 +22,7 @@ use crate::wait::soon;
 /// A line that the story drives.
 #[derive(Debug)]
 pub struct ByHand {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Socket>,
 }
 
 /// A HELLO for these endpoints, as this instance's first line.
@@ -50,6 +51,17 @@ impl ByHand {
     pub async fn connect(relay: SocketAddr, token: &str) -> Result<Self, u16> {
         let socket = TcpStream::connect(relay).await.expect("the relay listens");
         socket.set_nodelay(true).expect("a socket");
+        Self::connect_over(Socket::Tcp(socket), relay, token).await
+    }
+
+    /// The same over bytes that somebody else carries.
+    ///
+    /// # Errors
+    /// The status with which the relay refuses.
+    ///
+    /// # Panics
+    /// When there is no relay.
+    pub async fn connect_over(socket: Socket, relay: SocketAddr, token: &str) -> Result<Self, u16> {
         let url = format!("ws://{relay}{CONNECT_PATH}");
         let mut request = url.into_client_request().expect("a request");
         let bearer = format!("Bearer {token}").parse().expect("a header value");
@@ -66,7 +78,25 @@ impl ByHand {
     /// # Panics
     /// When the relay does not welcome it.
     pub async fn live(relay: SocketAddr, token: &str, hello: Hello) -> (Self, Welcome) {
-        let mut line = Self::connect(relay, token).await.expect("it is let in");
+        Self::connect(relay, token).await.expect("it is let in").welcomed(hello).await
+    }
+
+    /// The same over bytes that somebody else carries.
+    ///
+    /// # Panics
+    /// When the relay does not welcome it.
+    pub async fn live_over(
+        socket: Socket,
+        relay: SocketAddr,
+        token: &str,
+        hello: Hello,
+    ) -> (Self, Welcome) {
+        let line = Self::connect_over(socket, relay, token).await;
+        line.expect("it is let in").welcomed(hello).await
+    }
+
+    async fn welcomed(self, hello: Hello) -> (Self, Welcome) {
+        let mut line = self;
         line.send(ToRelay::Hello(hello)).await;
         match line.next().await {
             Ok(ToAgent::Welcome(welcome)) => (line, welcome),
