@@ -26,7 +26,6 @@ type Machine = Option<Pin<Box<http1::Connection<TokioIo<Socket>, RequestBody>>>>
 pub(super) struct Connection {
     sender: SendRequest<RequestBody>,
     machine: Machine,
-    finished: bool,
     /// Since when nobody uses it.
     pub(super) idle_since: Instant,
 }
@@ -36,8 +35,7 @@ impl Connection {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(2 * ANSWER_HEAD_MAX).max_header_size(ANSWER_HEAD_MAX);
         let (sender, machine) = builder.handshake(TokioIo::new(socket)).await?;
-        let (machine, finished, idle_since) = (Some(Box::pin(machine)), false, Instant::now());
-        Ok(Self { sender, machine, finished, idle_since })
+        Ok(Self { sender, machine: Some(Box::pin(machine)), idle_since: Instant::now() })
     }
 
     /// Sends a request and waits for the final answer's head (interim ones are skipped).
@@ -49,7 +47,7 @@ impl Connection {
     ) -> impl Future<Output = Result<Response<Incoming>, (hyper::Error, Option<Request<RequestBody>>)>>
     {
         let answer = self.sender.try_send_request(request);
-        Sending { machine: &mut self.machine, finished: &mut self.finished, answer }
+        Sending { machine: &mut self.machine, answer }
     }
 
     /// The next frame of the answer's body.
@@ -77,7 +75,7 @@ impl Connection {
         if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
             return Poll::Ready(frame);
         }
-        run(&mut self.machine, &mut self.finished, cx);
+        run(&mut self.machine, cx);
         Pin::new(body).poll_frame(cx)
     }
 
@@ -86,12 +84,12 @@ impl Connection {
         // Mostly the machine has come to the answer's end with its last bytes.
         if !self.sender.is_ready() {
             poll_fn(|cx| {
-                run(&mut self.machine, &mut self.finished, cx);
+                run(&mut self.machine, cx);
                 Poll::Ready(())
             })
             .await;
         }
-        !self.finished && self.sender.is_ready()
+        self.machine.is_some() && self.sender.is_ready()
     }
 }
 
@@ -99,7 +97,6 @@ pin_project_lite::pin_project! {
     /// A request under way, and the machine that moves it. An `async` block would hold the library's future twice.
     struct Sending<'a, F> {
         machine: &'a mut Machine,
-        finished: &'a mut bool,
         #[pin]
         answer: F,
     }
@@ -113,7 +110,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        run(this.machine, this.finished, cx);
+        run(this.machine, cx);
         this.answer.poll(cx).map_err(|mut error| {
             let unsent = error.take_message();
             (error.into_error(), unsent)
@@ -121,12 +118,12 @@ where
     }
 }
 
-fn run(machine: &mut Machine, finished: &mut bool, cx: &mut Context<'_>) {
+fn run(machine: &mut Machine, cx: &mut Context<'_>) {
     // Its errors are told to the request or the body that they concern.
     if let Some(running) = machine
         && running.as_mut().poll(cx).is_ready()
     {
-        (*machine, *finished) = (None, true);
+        *machine = None;
     }
 }
 
