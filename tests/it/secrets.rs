@@ -172,3 +172,51 @@ async fn without_a_key_no_secret_is_kept_and_everything_else_works() {
     let rotated = relay.api().post("/endpoints/bare/rotate-signing-secret", &json!({})).await;
     assert!(rotated.is_err());
 }
+
+/// Why the relay does not do it, and that the secret is not in it.
+async fn refused(relay: &Relay, arguments: &[&str], secret: &str) -> String {
+    let ended = client(relay, arguments).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(secret), "a secret is told: {}", ended.stderr);
+    ended.stderr
+}
+
+#[tokio::test]
+async fn a_secret_that_none_of_the_provider_can_be_is_refused_when_it_is_set() {
+    let relay = Relay::start().await;
+    let folder = Folder::fresh();
+    let file = |name: &str, text: &str| folder.file(name, text).display().to_string();
+    let (bad, good) =
+        (file("bad", "no_base_64"), file("good", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2Ls"));
+    let key = file("key", &"00".repeat(32));
+    let create = |name, provider, file| {
+        ["endpoints", "create", name, "--provider", provider, "--secret-file", file]
+    };
+    let said = refused(&relay, &create("story", "svix", &bad), "no_base_64").await;
+    assert!(said.contains("secret: a secret of svix is base64, with whsec_ before"), "{said}");
+    let said = refused(&relay, &create("story", "discord", &good), "MfKQ9r8GKY").await;
+    assert!(said.contains("Ed25519 public key of 32 bytes: hexadecimal"), "{said}");
+    assert!(relay.api().get("/endpoints/story").await.is_err(), "nothing was made");
+
+    assert_eq!(client(&relay, &create("story", "svix", &good)).await.code, Some(0));
+    for verb in ["add", "replace"] {
+        let set = ["endpoints", "secrets", verb, "story", "--secret-file", &bad];
+        let said = refused(&relay, &set, "no_base_64").await;
+        assert!(said.contains("a secret of svix is base64"), "{said}");
+    }
+    // Another provider, whose secret that one cannot be, comes after its secret.
+    let other = ["endpoints", "set", "story", "verify=discord"];
+    let said = refused(&relay, &other, "MfKQ9r8GKY").await;
+    assert!(
+        said.contains("verify: a secret of discord is") && said.contains("verify=off"),
+        "{said}"
+    );
+    for arguments in [
+        &["endpoints", "set", "story", "verify=off"][..],
+        &["endpoints", "secrets", "replace", "story", "--secret-file", &key],
+        &other,
+    ] {
+        let done = client(&relay, arguments).await;
+        assert_eq!(done.code, Some(0), "{arguments:?}: {}", done.stderr);
+    }
+}

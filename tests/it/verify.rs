@@ -162,6 +162,16 @@ async fn where_the_url_is_signed_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_secret_of_another_form_is_told_with_the_one_that_is_wanted() {
+    let desk = Desk::with("discord", "discord-p1");
+    let told = desk.failure(&desk.body, "no-hex", &[]).await;
+    assert!(told.contains("failed: malformed_secret"), "{told}");
+    assert!(told.contains("a secret of discord is an Ed25519 public key of 32 bytes"), "{told}");
+    let told = desk.failure(&desk.body, &"00".repeat(32), &[]).await;
+    assert!(!told.contains("public key of 32 bytes"), "{told}");
+}
+
+#[tokio::test]
 async fn what_is_asked_for_wrongly_is_told() {
     let desk = Desk::with("github", "github-p3");
     let secret = desk.folder.file("s", desk.text("secret"));

@@ -207,6 +207,26 @@ async fn a_secret_can_be_replaced_under_a_running_agent() {
 }
 
 #[tokio::test]
+async fn a_secret_that_none_of_the_provider_can_be_stops_the_agent_at_its_start() {
+    let inside = Inside::with(&[]).await;
+    let secret = inside.folder.file("secret", "no_base_64");
+    let config = "relay = 'http://127.0.0.1:1'\n[[endpoint]]\nname = 'story'\ntarget = 'http://127.0.0.1:2'\n\
+                  verify = { provider = 'svix', secret_file = 'secret' }\n";
+    let config = inside.folder.file("agent.toml", config);
+    let mut run = command(&inside.folder, &inside.relay.url(), &inside.token);
+    let by_file = relay_tests::process::run(run.arg("run").arg("--config").arg(config)).await;
+    let mut forward = command(&inside.folder, &inside.relay.url(), &inside.token);
+    forward.args(["forward", "http://127.0.0.1:2", "--verify", "svix", "--secret-file"]);
+    let by_flag = relay_tests::process::run(forward.arg(&secret)).await;
+    for ended in [by_file, by_flag] {
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        let told = "secret: a secret of svix is base64, with whsec_ before it or without";
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("no_base_64"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
 async fn forward_checks_as_well_and_by_the_url_that_the_provider_knows() {
     let inside = Inside::with(&[]).await;
     let secret = inside.folder.file("secret", SECRET);

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use relay_trust::{
-    Certificates, Finding, Keys, NeedsCertificate, Profile, Profiles, Reason, explain, verify,
+    Certificates, Finding, Keys, NeedsCertificate, Profile, Profiles, Reason, Secret, explain,
+    verify,
 };
 use serde_json::json;
 
@@ -89,10 +90,22 @@ impl Verify {
         why.extend(saved.with_request(|request| {
             explain(&profiles, &profile, request, &keys, &certificates, self.at)
         }));
+        if !found.as_ref().is_ok_and(Finding::is_good) {
+            why.extend(misshapen(&profile, &self.secret_file, &secrets));
+        }
         why.extend(advice(&found, &profile, &saved));
         let found = found.unwrap_or(Finding::failed(Reason::CertificateUnavailable));
         show(profile.name(), &found, &why, json)
     }
+}
+
+/// What is wrong with the form of a secret.
+fn misshapen(profile: &Profile, files: &[PathBuf], secrets: &[Secret]) -> Vec<String> {
+    let told = |(file, secret): (&PathBuf, &Secret)| {
+        let why = profile.check_secret(secret).err()?;
+        Some(format!("What stands in {} is no secret that can be used: {why}.", file.display()))
+    };
+    files.iter().zip(secrets).filter_map(told).collect()
 }
 
 /// What can be done about it with this command.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use relay_trust::{Profile, Profiles};
 
 pub use saved::{Field, Saved};
+use secrets::read_secrets_of;
 pub use secrets::{read_secret, read_secrets};
 pub use told::{NotTold, Told, VERIFICATION};
 pub(crate) use verifier::Table;

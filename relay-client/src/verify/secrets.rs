@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use relay_trust::Secret;
+use relay_trust::{Profile, Secret};
 
 /// The longest secret, in bytes.
 const SECRET_MAX: usize = 64 << 10;
@@ -28,4 +28,17 @@ pub fn read_secret(path: &Path) -> Result<Secret, String> {
 /// Why one of them is none.
 pub fn read_secrets(files: &[PathBuf]) -> Result<Vec<Secret>, String> {
     files.iter().map(|file| read_secret(file)).collect()
+}
+
+/// The same, of a provider.
+///
+/// # Errors
+/// Why one of them is none, or none of this provider.
+pub(crate) fn read_secrets_of(profile: &Profile, files: &[PathBuf]) -> Result<Vec<Secret>, String> {
+    let read = |file: &PathBuf| {
+        let secret = read_secret(file)?;
+        let at = |why: String| format!("{}: {why}", file.display());
+        profile.check_secret(&secret).map(|()| secret).map_err(at)
+    };
+    files.iter().map(read).collect()
 }

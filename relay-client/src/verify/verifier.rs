@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::told::Told;
-use super::{profile, read_secrets};
+use super::{profile, read_secrets_of};
 
 /// How long the secrets that were read are used before the files are looked at again.
 const READ_AGAIN: Duration = Duration::from_secs(2);
@@ -92,7 +92,7 @@ impl Verifier {
         if let Some(why) = profile.unprovable_offline() {
             return Err(unprovable(profile.name(), why));
         }
-        let secrets = read_secrets(&wanted.secret_files)?;
+        let secrets = read_secrets_of(&profile, &wanted.secret_files)?;
         Ok(Self {
             wanted,
             profile,
@@ -160,7 +160,7 @@ impl Verifier {
     fn secrets(&self) -> Vec<Secret> {
         let mut read = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         if read.at.elapsed() >= READ_AGAIN {
-            match read_secrets(&self.wanted.secret_files) {
+            match read_secrets_of(&self.profile, &self.wanted.secret_files) {
                 Ok(secrets) => read.secrets = secrets,
                 // Somebody is just writing it, perhaps.
                 Err(error) => tracing::warn!(error, "the secrets stay as they were"),

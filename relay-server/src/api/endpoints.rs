@@ -166,6 +166,7 @@ pub(super) async fn create(
     }
     let settings = Settings::apply(&wanted.settings, &api.profiles)
         .map_err(|all| bad(all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+    secrets::refuse_misshapen(settings.verify.as_ref(), &wanted.secrets)?;
     let key = if wanted.exact_key { Key::exact(&name) } else { Key::random(&name) };
     let signing_secret = api.vault.has_key().then(new_signing_secret);
     if settings.resign && signing_secret.is_none() {

@@ -10,6 +10,7 @@ mod mistake;
 pub(crate) mod pattern;
 mod row;
 pub(crate) mod rule;
+mod secret_form;
 mod table;
 #[cfg(test)]
 mod tests;

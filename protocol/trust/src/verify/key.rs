@@ -36,7 +36,7 @@ fn spki(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The 32 bytes of an Ed25519 key, which may stand alone or in a SubjectPublicKeyInfo.
-pub(super) fn ed25519(key: &[u8]) -> Option<&[u8]> {
+pub(crate) fn ed25519(key: &[u8]) -> Option<&[u8]> {
     let key = key.strip_prefix(ED25519).unwrap_or(key);
     (key.len() == 32).then_some(key)
 }
@@ -49,6 +49,6 @@ pub(super) fn rsa(key: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The point of a P-256 key in a SubjectPublicKeyInfo.
-pub(super) fn p256(key: &[u8]) -> Option<&[u8]> {
+pub(crate) fn p256(key: &[u8]) -> Option<&[u8]> {
     key.strip_prefix(P256).filter(|point| point.len() == 65)
 }

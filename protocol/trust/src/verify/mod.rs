@@ -15,7 +15,7 @@ mod time;
 mod token;
 
 pub(crate) use self::certificate::allowed;
-pub(crate) use self::key::key;
+pub(crate) use self::key::{ed25519, key, p256};
 
 use crate::finding::{Finding, NeedsCertificate, Reason, State};
 use crate::profile::Profile;
@@ -148,13 +148,8 @@ impl Case<'_, '_> {
         if self.keys.secrets.is_empty() {
             return Err(Wrong::Bad(Reason::NoSecret));
         }
-        let fits = |secret: &Secret| {
-            let is = |pattern: &crate::profile::pattern::Pattern| pattern.fits(secret.expose());
-            check.only_if_secret.as_ref().is_none_or(is)
-                && !check.not_if_secret.as_ref().is_some_and(is)
-        };
         let all = self.keys.secrets.iter().enumerate();
-        let fitting: Vec<_> = all.filter(|(_, secret)| fits(secret)).collect();
+        let fitting: Vec<_> = all.filter(|(_, secret)| check.is_for(secret)).collect();
         if fitting.is_empty() { Err(Wrong::Absent(Reason::MalformedSecret)) } else { Ok(fitting) }
     }
 

@@ -11,7 +11,7 @@ use super::{Shown, administered, show_endpoint};
 use crate::api::rotation::Rotation;
 use crate::api::{Api, Bearer, Json, Refused};
 use crate::clock::now_ms;
-use crate::endpoint::{Endpoint, Key};
+use crate::endpoint::{Endpoint, Key, Settings};
 use crate::problem::Code;
 use crate::store::records::{Change, Keep, Purpose};
 
@@ -39,11 +39,49 @@ pub(in crate::api) async fn set(
         let words = "resign: the endpoint has no signing secret: make one with endpoints rotate-signing-secret";
         return Err(Refused::new(Code::BadRequest, words));
     }
+    refuse_misfit(&api, &endpoint, &changes.settings)?;
     let keys: Vec<&str> = changes.settings.keys().map(String::as_str).collect();
     let keys = keys.join(" ");
     let changed = apply(&api, &who, &endpoint, Change::Settings(changes.settings)).await?;
     tracing::info!(endpoint = %changed.name, by = who.0.token, keys, "an endpoint was set");
     Ok(axum::Json(show_endpoint(&api, &changed)))
+}
+
+/// Refuses a provider that none of the endpoint's secrets can be of. While two are changed for each other, there are some
+/// of both.
+fn refuse_misfit(
+    api: &Api,
+    endpoint: &Endpoint,
+    changes: &BTreeMap<String, Option<String>>,
+) -> Result<(), Refused> {
+    let mut set = endpoint.set.clone();
+    for (key, value) in changes {
+        match value {
+            Some(value) => drop(set.insert(key.clone(), value.clone())),
+            None => drop(set.remove(key)),
+        }
+    }
+    // What is wrong with the settings themselves is told by who keeps them.
+    let settings = Settings::apply(&set, &api.profiles);
+    let verify = settings.ok().and_then(|settings| settings.verify);
+    let Some(verify) = verify.filter(|new| Some(new) != endpoint.settings.verify.as_ref()) else {
+        return Ok(());
+    };
+    let secrets = api.vault.of(endpoint.id);
+    let mut why = None;
+    for kept in secrets.of(Purpose::Provider) {
+        match verify.check_secrets([&kept.secret]) {
+            Ok(()) => return Ok(()),
+            Err(said) => why = Some(said),
+        }
+    }
+    let told = |why| {
+        format!(
+            "verify: {why}, and the endpoint has none: with verify=off, put the right one in its place first, with \
+             endpoints secrets replace"
+        )
+    };
+    why.map_or(Ok(()), |why| Err(Refused::new(Code::BadRequest, told(why))))
 }
 
 pub(in crate::api) async fn pause(

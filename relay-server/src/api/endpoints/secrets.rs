@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use relay_protocol::id::Name;
+use relay_trust::Secret;
 use serde::{Deserialize, Serialize};
 
 use super::change::GRACE;
@@ -13,6 +14,7 @@ use super::{Shown, administered, show_endpoint};
 use crate::access::new_signing_secret;
 use crate::api::rotation::Rotation;
 use crate::api::{Api, Bearer, Json, Refused};
+use crate::endpoint::settings::Verify;
 use crate::problem::Code;
 use crate::store::records::{NewSecret, Purpose, SecretChange};
 use crate::vault::{Kept, SECRETS_MAX, Secrets, Vault, VaultError};
@@ -57,6 +59,13 @@ pub(super) fn first(
     all.map(|(purpose, plain)| vault.seal(name, purpose, plain)).collect()
 }
 
+/// Refuses secrets with which nothing of the provider could be verified.
+pub(super) fn refuse_misshapen(verify: Option<&Verify>, secrets: &[String]) -> Result<(), Refused> {
+    let secrets: Vec<Secret> = secrets.iter().map(|text| Secret::new(text.as_str())).collect();
+    let told = |why| Refused::new(Code::BadRequest, format!("secret: {why}"));
+    verify.map_or(Ok(()), |verify| verify.check_secrets(&secrets)).map_err(told)
+}
+
 pub(in crate::api) async fn list(
     State(api): State<Arc<Api>>,
     who: Bearer,
@@ -85,6 +94,7 @@ pub(in crate::api) async fn add(
     Json(added): Json<Added>,
 ) -> Result<(StatusCode, axum::Json<Vec<Told>>), Refused> {
     let endpoint = administered(&api, &who, &name)?;
+    refuse_misshapen(endpoint.settings.verify.as_ref(), std::slice::from_ref(&added.secret))?;
     let new = api.vault.seal(&endpoint.name, Purpose::Provider, &added.secret)?;
     let change = match (added.replace, added.grace) {
         (false, None) => SecretChange::Add { new, most: SECRETS_MAX },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_trust::{Profile, Profiles};
+use relay_trust::{Profile, Profiles, Secret};
 
 use super::{BadSetting, PARAM, Settings};
 use crate::delivery::Selector;
@@ -39,6 +39,21 @@ impl Verify {
     pub(super) fn of(name: &str, profiles: &Profiles) -> Result<Self, String> {
         let found = profiles.get(name).ok_or_else(|| unknown(name, profiles))?;
         Ok(Self { profile: Arc::clone(found), params: BTreeMap::new() })
+    }
+
+    /// Looks whether these secrets can be of the provider.
+    ///
+    /// # Errors
+    /// Which of them cannot, and what it would have to be; not the secret.
+    pub fn check_secrets<'a>(
+        &self,
+        secrets: impl IntoIterator<Item = &'a Secret>,
+    ) -> Result<(), String> {
+        for (at, secret) in secrets.into_iter().enumerate() {
+            let told = |why| if at == 0 { why } else { format!("the {}. one: {why}", at + 1) };
+            self.profile.check_secret(secret).map_err(told)?;
+        }
+        Ok(())
     }
 
     /// The same, with these parameters.
