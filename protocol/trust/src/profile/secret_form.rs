@@ -13,15 +13,17 @@ impl Profile {
     /// # Errors
     /// What a secret of this provider has to be, in words that do not tell the secret.
     pub fn check_secret(&self, secret: &Secret) -> Result<(), String> {
-        let meant: Vec<&Check> = self.checks.iter().filter(|check| check.is_for(secret)).collect();
-        let all: Vec<&Check> = self.checks.iter().collect();
-        let asked = if meant.is_empty() { &all } else { &meant };
-        if !meant.is_empty() && meant.iter().any(|check| check.wants(secret).is_none()) {
-            return Ok(());
-        }
         let nothing = Secret::new("");
-        let mut forms: Vec<String> =
-            asked.iter().filter_map(|check| check.wants(&nothing)).collect();
+        let meant: Vec<&Check> = self.checks.iter().filter(|check| check.is_for(secret)).collect();
+        // One that it fits is enough.
+        let wrong: Option<Vec<String>> = meant.iter().map(|check| check.wants(secret)).collect();
+        let mut forms = match wrong {
+            None => return Ok(()),
+            Some(_) if meant.is_empty() => {
+                self.checks.iter().filter_map(|check| check.wants(&nothing)).collect()
+            }
+            Some(forms) => forms,
+        };
         forms.dedup();
         match forms.len() {
             0 => Ok(()),
