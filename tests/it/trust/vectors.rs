@@ -20,6 +20,8 @@ async fn wrong(relay: &Relay, n: usize, vector: &Recorded) -> Option<String> {
     let name = format!("v{n}");
     let endpoint = match vector.endpoint(relay, &name, &[("reply", "ack")]).await {
         Ok(endpoint) => endpoint,
+        // A secret that nothing could be verified with is refused before anybody sends something.
+        Err(_) if vector.record["found"] == "failed malformed_secret" => return None,
         Err(error) => return Some(format!("no endpoint: {error}")),
     };
     let answer = vector.send(relay, &endpoint).await;
