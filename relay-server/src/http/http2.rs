@@ -85,8 +85,9 @@ pub(super) async fn serve(front: Front, socket: Socket, peer: Peer) {
         .max_header_list_size(HEAD_BUFFER as u32)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_WITHIN);
-    let mut connection =
-        pin!(builder.serve_connection(TokioIo::new(Counted::new(socket)), service));
+    let mut connection = pin!(
+        builder.serve_connection(TokioIo::new(Counted::new(socket, Arc::clone(&streams))), service)
+    );
     let mut patience = pin!(streams.patience(front.header_timeout));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -120,6 +121,8 @@ struct Streams {
     begun: AtomicU32,
     under_way: AtomicU32,
     given_up: AtomicU32,
+    /// The answers whose first piece was taken since it was last asked; it is not once the caller has reset them.
+    taken: AtomicU32,
     /// The answers whose next piece waits for the caller, and since when.
     waiting: Mutex<HashMap<u32, Instant>>,
     flooded: CancellationToken,
@@ -157,6 +160,11 @@ impl Streams {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many answers were begun to be taken since the last call.
+    fn taken(&self) -> u32 {
+        self.taken.swap(0, Ordering::Relaxed)
+    }
+
     fn was_given_up(&self) {
         let given_up = self.given_up.fetch_add(1, Ordering::Relaxed) + 1;
         if given_up > GIVEN_UP_MAX && given_up > self.begun.load(Ordering::Relaxed) / 2 {
@@ -182,7 +190,7 @@ impl Stream {
             to_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         response.map(|body| {
             let body = if bodiless { ResponseBody::Whole(None) } else { body };
-            let sent = Sent { body, stream: self };
+            let sent = Sent { body, stream: self, taken: false };
             sent.waits(!sent.is_end_stream());
             sent
         })
@@ -204,6 +212,8 @@ impl Drop for Stream {
 struct Sent {
     body: ResponseBody,
     stream: Stream,
+    /// Whether its first piece was taken.
+    taken: bool,
 }
 
 impl Sent {
@@ -226,6 +236,9 @@ impl Body for Sent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        if !std::mem::replace(&mut self.taken, true) {
+            self.stream.streams.taken.fetch_add(1, Ordering::Relaxed);
+        }
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         self.waits(matches!(frame, Poll::Ready(Some(Ok(_)))));
         frame

@@ -224,3 +224,16 @@ async fn who_says_that_it_leaves_gets_the_answers_that_it_waits_for() {
     assert_eq!(caller.word().await, Word::Answer(1, 200));
     caller.ended().await;
 }
+
+#[tokio::test]
+async fn who_resets_what_it_has_taken_is_no_flood() {
+    let world = World::fresh().await;
+    let (mut caller, path) = (world.caller().await, world.path("taken"));
+    for stream in (1..1001).step_by(2) {
+        caller.send(request(stream, &post(&path), "x")).await;
+        assert_eq!(caller.word().await, Word::Answer(stream, 200));
+        // Some are in the habit of it.
+        caller.send(frame(RST_STREAM, 0, stream, [0; 4])).await;
+    }
+    assert!(world.serves(&mut caller, 1001, "alive").await);
+}

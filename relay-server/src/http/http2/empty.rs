@@ -6,11 +6,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::Streams;
 use crate::http::CallerSocket;
 
 /// How many empty frames may come at once.
@@ -46,6 +48,7 @@ pub(super) struct Counted {
     socket: CallerSocket,
     frames: Frames,
     counted_at: Instant,
+    streams: Arc<Streams>,
 }
 
 /// What has come, frame by frame.
@@ -63,12 +66,14 @@ struct Frames {
 }
 
 impl Counted {
-    pub(super) fn new(socket: CallerSocket) -> Self {
-        Self { socket, frames: Frames::new(), counted_at: Instant::now() }
+    pub(super) fn new(socket: CallerSocket, streams: Arc<Streams>) -> Self {
+        Self { socket, frames: Frames::new(), counted_at: Instant::now(), streams }
     }
 
     fn count(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.frames.pass(bytes);
+        // Who resets a stream whose answer it has taken, or begun to, gives nothing up.
+        self.frames.earn(u64::from(self.streams.taken()) * RESET_COSTS * EARNED_BY);
         let seconds = self.counted_at.elapsed().as_secs();
         if seconds > 0 {
             self.counted_at = Instant::now();
