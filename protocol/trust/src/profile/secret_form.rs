@@ -2,8 +2,9 @@
 
 use super::Profile;
 use super::check::{Check, KeyForm, Kind, Method};
+use super::jwt::{Jwt, TokenAlgorithm};
 use crate::secret::Secret;
-use crate::verify::{ed25519, key, p256};
+use crate::verify::{ed25519, key, p256, rsa};
 
 impl Profile {
     /// Whether anything can be checked with this secret.
@@ -65,7 +66,8 @@ impl Check {
                 signs_messages(secret),
                 "base64, or the PEM of a public key (Ed25519 or P-256)",
             ),
-            _ => unless(!text.is_empty(), words(KeyForm::Utf8)),
+            Kind::Jwt(token) => signs_tokens(secret, token),
+            Kind::Token { .. } | Kind::Contentful { .. } => shared(secret, KeyForm::Utf8),
         }
     }
 }
@@ -82,6 +84,25 @@ fn signs_messages(secret: &Secret) -> bool {
     }
     let spki = key(secret, KeyForm::Spki);
     spki.is_some_and(|spki| p256(&spki).is_some() || ed25519(&spki).is_some())
+}
+
+/// What a key of tokens would have to be. Everybody has a public key: none is taken for a shared secret.
+fn signs_tokens(secret: &Secret, token: &Jwt) -> Option<String> {
+    if token.algorithm.shared().is_some() {
+        let public = secret.expose().trim_start().starts_with("-----BEGIN");
+        let form = words(token.key);
+        return if public {
+            Some(format!("{form}, and no PEM"))
+        } else {
+            shared(secret, token.key)
+        };
+    }
+    let bytes = key(secret, token.key);
+    let (good, kind) = match token.algorithm {
+        TokenAlgorithm::Es256 => (bytes.is_some_and(|key| p256(&key).is_some()), "a P-256"),
+        _ => (bytes.is_some_and(|key| rsa(&key).is_some()), "an RSA"),
+    };
+    (!good).then(|| format!("{kind} public key: {}", words(token.key)))
 }
 
 const fn words(form: KeyForm) -> &'static str {
@@ -150,6 +171,16 @@ mod tests {
                 "{said}"
             );
         }
+        let public = format!("-----BEGIN PUBLIC KEY-----\n{P256}\n-----END PUBLIC KEY-----");
+        for (algorithm, secret, wanted) in [
+            ("HS256", &public[..], "any text but none, and no PEM"),
+            ("RS256", &public, "an RSA public key"),
+            ("ES256", &P256[4..], "a P-256 public key"),
+        ] {
+            let said = told("jwt", &[("algorithm", algorithm)], secret).unwrap_err();
+            assert!(said.contains(wanted), "{algorithm}: {said}");
+        }
+        assert_eq!(told("jwt", &[("algorithm", "ES256")], &public), Ok(()));
         let said = told("hmac", &[("header", "x-sig"), ("key", "hex")], "0").unwrap_err();
         assert!(said.contains("hexadecimal"), "{said}");
         assert!(told("github", &[], "").is_err());

@@ -42,7 +42,7 @@ pub(crate) fn ed25519(key: &[u8]) -> Option<&[u8]> {
 }
 
 /// The RSA key in a SubjectPublicKeyInfo, as RFC 8017 writes it.
-pub(super) fn rsa(key: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn rsa(key: &[u8]) -> Option<Vec<u8>> {
     let (rest, info) = SubjectPublicKeyInfo::from_der(key).ok()?;
     let is_rsa = rest.is_empty() && info.algorithm.algorithm == OID_PKCS1_RSAENCRYPTION;
     is_rsa.then(|| info.subject_public_key.data.to_vec())

@@ -15,7 +15,7 @@ mod time;
 mod token;
 
 pub(crate) use self::certificate::allowed;
-pub(crate) use self::key::{ed25519, key, p256};
+pub(crate) use self::key::{ed25519, key, p256, rsa};
 
 use crate::finding::{Finding, NeedsCertificate, Reason, State};
 use crate::profile::Profile;
