@@ -1,5 +1,6 @@
 //! Verification at the agent: the secret never leaves the firewall, and what nothing proves never reaches the target.
 
+mod handshake;
 mod unjudged;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
