@@ -27,6 +27,8 @@ pub enum Selector {
     Path,
     /// The whole body.
     Body,
+    /// Of these the first that finds something.
+    First(Box<[Self]>),
 }
 
 /// A key's value: the first half of its SHA-256.
@@ -42,6 +44,19 @@ impl Selector {
         if text.len() > TEXT_MAX {
             return Err(format!("at most {TEXT_MAX} bytes"));
         }
+        if let Some(bar) = bars(text).next() {
+            let (first, others) = (Self::one(&text[..bar])?, Self::parse(&text[bar + 1..])?);
+            let others = match others {
+                Self::First(others) => others.into_vec(),
+                other => vec![other],
+            };
+            return Ok(Self::First([vec![first], others].concat().into()));
+        }
+        Self::one(text)
+    }
+
+    /// The selector in this text, which names one place.
+    fn one(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             Some(("header", name)) => header(name).map(Self::Header),
             Some(("query", "")) => Err("query: without a name; write query:NAME".into()),
@@ -50,15 +65,20 @@ impl Selector {
             None if text == "path" => Ok(Self::Path),
             None if text == "body" => Ok(Self::Body),
             _ => Err(format!(
-                "{text:?} is no selector: write header:NAME, query:NAME, json:/pointer, path or body"
+                "{text:?} is no selector: write header:NAME, query:NAME, json:/pointer, path or body, or several with | \
+                 between them"
             )),
         }
     }
 
     /// Whether it looks into the body, of which one above [`JSON_MAX`](super::content::JSON_MAX) bytes is not looked at.
     #[must_use]
-    pub const fn reads_body(&self) -> bool {
-        matches!(self, Self::Json(_) | Self::Body)
+    pub fn reads_body(&self) -> bool {
+        match self {
+            Self::Json(_) | Self::Body => true,
+            Self::First(all) => all.iter().any(Self::reads_body),
+            Self::Header(_) | Self::Query(_) | Self::Path => false,
+        }
     }
 
     /// The event's key; `None` when it has none there.
@@ -69,7 +89,27 @@ impl Selector {
             Self::Query(name) => not_empty(parameter(&head.path, name)?),
             Self::Json(pointer) => value(content.json()?.pointer(pointer)?),
             Self::Path => Some(KeyHash::of(path_and_query(&head.path).0)),
-            Self::Body => content.bytes().map(KeyHash::of),
+            Self::Body => not_empty(content.bytes()?),
+            Self::First(all) => {
+                let mut found = all.iter().enumerate();
+                found.find_map(|(n, selector)| Some(selector.key(head, content)?.in_place(n)))
+            }
+        }
+    }
+
+    /// What a repeat of an event with this key is known by: the key, where it came to, and its kind. A provider may tell
+    /// two of its hooks of one event.
+    #[must_use]
+    pub fn of_repeats(&self, key: KeyHash, head: &Head) -> KeyHash {
+        let place = if self.reads_query() { path_and_query(&head.path).0 } else { &head.path };
+        KeyHash::of(&[place, b"\0", head.event_type().as_bytes(), b"\0", &key.0].concat())
+    }
+
+    fn reads_query(&self) -> bool {
+        match self {
+            Self::Query(_) => true,
+            Self::First(all) => all.iter().any(Self::reads_query),
+            Self::Header(_) | Self::Json(_) | Self::Path | Self::Body => false,
         }
     }
 }
@@ -82,6 +122,9 @@ impl fmt::Display for Selector {
             Self::Json(pointer) => write!(f, "json:{pointer}"),
             Self::Path => f.write_str("path"),
             Self::Body => f.write_str("body"),
+            Self::First(all) => all.iter().enumerate().try_for_each(|(n, selector)| {
+                write!(f, "{}{selector}", if n == 0 { "" } else { "|" })
+            }),
         }
     }
 }
@@ -93,12 +136,27 @@ impl KeyHash {
         let whole = digest(&SHA256, value);
         Self(*whole.as_ref().first_chunk().expect("SHA-256 has 32 bytes"))
     }
+
+    /// The same value found by the n-th of several selectors: equal values in different places are different keys.
+    fn in_place(self, n: usize) -> Self {
+        if n == 0 { self } else { Self::of(&[&n.to_be_bytes()[..], &self.0].concat()) }
+    }
 }
 
 impl fmt::Debug for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// Where a `|` stands with another selector behind it: names and pointers may have one as well.
+fn bars(text: &str) -> impl Iterator<Item = usize> {
+    let kinds = ["header:", "query:", "json:/"];
+    let begins = move |rest: &str| {
+        let first = rest.split('|').next().unwrap_or_default();
+        kinds.iter().any(|kind| rest.starts_with(kind)) || ["path", "body"].contains(&first)
+    };
+    text.match_indices('|').map(|(at, _)| at).filter(move |at| begins(&text[at + 1..]))
 }
 
 /// The raw path and the raw query (without its `?`) of what stood after the key.

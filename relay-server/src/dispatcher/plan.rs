@@ -63,7 +63,8 @@ impl Plan {
             Order::Endpoint => Some(KeyHash([0; 16])),
             Order::Key(selector) => key(Some(selector), "order"),
         };
-        let dedup_key = key(settings.dedup.as_ref(), "dedup");
+        let repeats = settings.dedup.as_ref();
+        let dedup_key = key(repeats, "dedup").zip(repeats).map(|(k, by)| by.of_repeats(k, head));
         let collapse_key = key(settings.collapse.as_ref(), "collapse");
         let view = View { head, event_type: head.event_type(), size, content };
         let planned = |group: &Name| {

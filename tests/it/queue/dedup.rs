@@ -40,6 +40,36 @@ async fn a_repeat_of_what_waits_gets_the_firsts_id_and_is_not_delivered() {
 }
 
 #[tokio::test]
+async fn what_comes_to_another_place_is_no_repeat() {
+    let story = Waiting::with(&[ACK, BY_KEY]).await;
+    let at = async |path: &str| {
+        let mut provider = story.relay.provider(&story.endpoint);
+        let request = provider.request("POST", path).field("X-Key", "a").body("x");
+        taken(&provider.send("POST", &request).await)
+    };
+    // As of a provider that tells two of its hooks of one event.
+    let (one, two, query) = (at("/one").await, at("/two").await, at("/one?job=2").await);
+    assert!(one != two && one != query && two != query);
+    assert_eq!([at("/one").await, at("/one?job=2").await], [one, query]);
+    story.ledger().reads(&["pending", "pending", "pending", "duplicate", "duplicate"]).await;
+
+    let story = Waiting::with(&[ACK, ("dedup", "query:id")]).await;
+    let at = async |path: &str| taken(&story.relay.provider(&story.endpoint).post(path, "x").await);
+    let first = at("/?id=1&attempt=1").await;
+    assert_eq!(at("/?id=1&attempt=2").await, first);
+    assert_ne!(at("/two?id=1").await, first);
+}
+
+#[tokio::test]
+async fn the_key_may_stand_in_one_of_several_places() {
+    let story = Waiting::with(&[ACK, ("dedup", "header:x-none|header:x-key")]).await;
+    let first = taken(&post(&story, "a", "one").await);
+    assert_eq!(taken(&post(&story, "a", "two").await), first);
+    story.ledger().reads(&["pending", "duplicate"]).await;
+    assert_eq!(story.ledger().notes(), [None, None]);
+}
+
+#[tokio::test]
 async fn a_repeat_of_what_was_answered_live_gets_that_answer() {
     let story = Waiting::with(&[BY_KEY]).await;
     let target = Target::scripted(|asked| {

@@ -11,7 +11,10 @@ fn key(selector: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Opti
 
 #[test]
 fn what_is_shown_is_read_again() {
-    for text in ["header:x-id", "query:id", "json:/a/0/~1b~0", "json:/", "path", "body"] {
+    for text in ["header:x-id", "query:id", "json:/a/0/~1b~0", "json:/", "path", "body"]
+        .into_iter()
+        .chain(["header:a|header:b", "json:/a|b|query:c|d|path", "header:a|json:/b|body"])
+    {
         assert_eq!(Selector::parse(text).unwrap().to_string(), text);
     }
     assert_eq!(Selector::parse("header:X-Id").unwrap().to_string(), "header:x-id");
@@ -23,6 +26,9 @@ fn what_is_shown_is_read_again() {
         "header:a b",
         "header:connection",
         "header:webhook-relay-attempt",
+        "header:a|header:",
+        "header:a|json:",
+        "path:/x|body",
         "query:",
         "json:",
         "json:a",
@@ -57,10 +63,25 @@ fn each_finds_its_part_of_an_event() {
         ("json:/deep/list/9", None),
         ("path", of("/push/%41")),
         ("body", Some(KeyHash::of(body))),
+        ("header:x-id|json:/id", of("one")),
+        ("header:x-none|json:/none", None),
     ] {
         let found = key(selector, "/push/%41?id=a%20b&two+words=2&empty=&bare&id=c", &fields, body);
         assert_eq!(found, wanted, "{selector}");
     }
+}
+
+#[test]
+fn of_several_the_first_that_finds_something_counts_and_where_it_was_found() {
+    let found = |selector, fields: &[(&str, &str)]| key(selector, "/p", fields, b"{\"c\":\"1\"}");
+    let several = "header:a|header:b|json:/c";
+    assert_eq!(found(several, &[("a", "1")]), found("header:a", &[("a", "1")]));
+    let keys = [&[("a", "1")][..], &[("b", "1")], &[]].map(|fields| found(several, fields));
+    assert!(keys.iter().all(Option::is_some));
+    assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2], "{keys:?}");
+    assert_eq!(found(several, &[("a", ""), ("b", "1")]), keys[1]);
+    assert!(Selector::parse(several).unwrap().reads_body());
+    assert!(!Selector::parse("header:a|path").unwrap().reads_body());
 }
 
 #[test]
@@ -76,6 +97,7 @@ fn a_doubtful_value_is_no_key() {
     ] {
         assert_eq!(key("json:/id", "", &[], body.as_bytes()), None, "{body}");
     }
+    assert_eq!(key("body", "", &[], b""), None);
     let away = Content::elsewhere();
     assert_eq!(Selector::Body.key(&head("", &[]), &away), None);
     assert_eq!(Selector::Json("/id".into()).key(&head("", &[]), &away), None);
