@@ -78,7 +78,7 @@ impl TryFrom<String> for Selector {
 impl Selector {
     /// The same place in the words of the endpoint's `dedup` setting, where they can say it.
     ///
-    /// What is one of many in its body is none: two batches may begin alike.
+    /// What is one of many in its body is no key: two batches may begin alike.
     pub(crate) fn for_dedup(&self) -> Option<String> {
         match self {
             Self::Header(name) => Some(format!("header:{name}")),
@@ -86,6 +86,16 @@ impl Selector {
             _ => None,
         }
     }
+}
+
+/// A key that repeats are known by, in the words of the endpoint's `dedup` setting.
+pub(crate) fn dedup_key(text: &str) -> Result<String, String> {
+    if text == "body" {
+        return Ok(text.to_owned());
+    }
+    text.parse::<Selector>()?.for_dedup().ok_or_else(|| {
+        format!("{text:?} tells no repeats: write body, hdr:NAME or json:a.b, not into a list")
+    })
 }
 
 #[cfg(test)]
@@ -99,6 +109,15 @@ mod tests {
         assert_eq!(dedup("json:event-data.id"), Some("json:/event-data/id".into()));
         assert_eq!(dedup("json:0.id"), None);
         assert_eq!(dedup("form:EventType"), None);
+    }
+
+    #[test]
+    fn a_key_of_repeats_is_the_body_or_can_be_said_as_a_setting() {
+        assert_eq!(dedup_key("body"), Ok("body".into()));
+        assert_eq!(dedup_key("json:id"), Ok("json:/id".into()));
+        for text in ["json:0.id", "form:id", "id", ""] {
+            assert!(dedup_key(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -78,6 +78,7 @@ pub struct Profile {
     pub(crate) body_bound: bool,
     ids: Vec<Selector>,
     types: Vec<Selector>,
+    dedup: Option<String>,
     delivery: Delivery,
     pub(crate) rules: Vec<Rule>,
     parameters: Vec<Parameter>,
@@ -120,15 +121,13 @@ impl Profile {
         Reading::new(request, &BTreeMap::new()).first(&self.types)
     }
 
-    /// The value of the endpoint's setting `dedup` that suits the provider; `body` where it gives no id of its own.
+    /// The value of the endpoint's setting `dedup` that suits the provider.
     ///
-    /// `None` for a profile that is of no provider in particular.
+    /// `None` where nothing is known that two of its events never share: a repeat is not delivered, so that a wrong key
+    /// would lose events, and none lets some come twice.
     #[must_use]
-    pub fn dedup(&self) -> Option<String> {
-        if self.generic.is_some() {
-            return None;
-        }
-        Some(self.ids.iter().find_map(Selector::for_dedup).unwrap_or_else(|| "body".to_owned()))
+    pub fn dedup(&self) -> Option<&str> {
+        self.dedup.as_deref()
     }
 
     /// What is best done where the target gives no answer to this request.

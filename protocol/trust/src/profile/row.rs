@@ -150,6 +150,8 @@ pub(super) struct TimeRow {
 pub(super) struct EventRow {
     pub(super) id: Vec<Spanned<String>>,
     pub(super) r#type: Vec<Spanned<String>>,
+    /// What repeats are known by, if not by the id.
+    pub(super) dedup: Option<Vec<Spanned<String>>>,
 }
 
 /// `delivery`.

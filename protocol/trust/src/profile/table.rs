@@ -15,7 +15,7 @@ use super::mistake::{Mistakes, ProfileError};
 use super::row::{DeliveryRow, Generic, Row};
 use super::rule::{Rule, When};
 use super::{Delivery, Parameter, Profile, TOLERANCE};
-use crate::selector::Selector;
+use crate::selector::{Selector, dedup_key};
 
 /// The table that comes with the program.
 const EMBEDDED: &str = include_str!("../../providers.toml");
@@ -119,6 +119,10 @@ fn profile(name: &str, row: Row, at: &Range<usize>, mistakes: &mut Mistakes<'_>)
     let selector = |text: String| text.parse::<Selector>();
     let ids = each(row.event.id, mistakes, selector);
     let types = each(row.event.r#type, mistakes, selector);
+    let dedup = match row.event.dedup {
+        Some(keys) => each(keys, mistakes, |key| dedup_key(&key)),
+        None => ids.iter().filter_map(Selector::for_dedup).collect(),
+    };
     if row.generic.is_some() && !checks.is_empty() {
         mistakes.add(at, "generic: what is verified is said by the endpoint's parameters");
     }
@@ -145,6 +149,7 @@ fn profile(name: &str, row: Row, at: &Range<usize>, mistakes: &mut Mistakes<'_>)
         body_bound: row.body_bound,
         ids,
         types,
+        dedup: (!dedup.is_empty()).then(|| dedup.join("|")),
         delivery: delivery(row.delivery, at, mistakes),
         rules,
         parameters,

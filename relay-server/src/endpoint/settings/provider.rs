@@ -131,7 +131,7 @@ impl Settings {
         }
         if let Some(selector) = profile.dedup().filter(|_| free("dedup")) {
             // A header that a selector cannot name says nothing.
-            self.dedup = Selector::parse(&selector).ok();
+            self.dedup = Selector::parse(selector).ok();
         }
     }
 }

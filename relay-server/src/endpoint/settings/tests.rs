@@ -188,6 +188,19 @@ fn a_provider_suits_itself_where_nothing_is_set_by_hand() {
 }
 
 #[test]
+fn what_repeats_of_a_provider_are_known_by_can_be_set() {
+    let profiles = Profiles::embedded();
+    for name in profiles.names() {
+        let suits = profiles.get(name).unwrap().dedup();
+        let read = suits.map(|text| Selector::parse(text).unwrap().to_string());
+        assert_eq!(read.as_deref(), suits, "{name}");
+    }
+    let dedup = |name| apply(&[("verify", name)]).unwrap().dedup.map(|by| by.to_string());
+    assert_eq!(dedup("svix").as_deref(), Some("header:svix-id|header:webhook-id"));
+    assert_eq!(dedup("dropbox"), None);
+}
+
+#[test]
 fn parameters_belong_to_a_provider() {
     for (pairs, why) in [
         (&[("verify_param.a", "b")][..], "verify_param.a: is for a provider; needs verify"),
