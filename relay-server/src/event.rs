@@ -37,6 +37,12 @@ impl Head {
     pub fn event_type(&self) -> &str {
         self.checked.as_ref().and_then(|checked| checked.event_type.as_deref()).unwrap_or_default()
     }
+
+    /// Whether it was found to be of its endpoint's provider.
+    #[must_use]
+    pub fn is_proved(&self) -> bool {
+        self.checked.as_ref().is_some_and(|checked| checked.state.is_good())
+    }
 }
 
 /// What the relay found when an event came, by its endpoint's provider.

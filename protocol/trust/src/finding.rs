@@ -137,6 +137,14 @@ pub struct Finding {
     pub secret: Option<usize>,
 }
 
+impl State {
+    /// Whether who sent it may be believed.
+    #[must_use]
+    pub const fn is_good(self) -> bool {
+        matches!(self, Self::Verified | Self::Authenticated)
+    }
+}
+
 impl Finding {
     /// A check that has failed for this reason.
     #[must_use]
@@ -153,7 +161,7 @@ impl Finding {
     /// Whether it may be believed.
     #[must_use]
     pub const fn is_good(&self) -> bool {
-        matches!(self.state, State::Verified | State::Authenticated)
+        self.state.is_good()
     }
 }
 

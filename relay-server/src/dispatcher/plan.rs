@@ -63,7 +63,7 @@ impl Plan {
             Order::Endpoint => Some(KeyHash([0; 16])),
             Order::Key(selector) => key(Some(selector), "order"),
         };
-        let repeats = settings.dedup.as_ref();
+        let repeats = known_repeats(settings, head);
         let dedup_key = key(repeats, "dedup").zip(repeats).map(|(k, by)| by.of_repeats(k, head));
         let collapse_key = key(settings.collapse.as_ref(), "collapse");
         let view = View { head, event_type: head.event_type(), size, content };
@@ -118,6 +118,13 @@ impl Plan {
         };
         self.groups.iter().enumerate().map(begin).collect()
     }
+}
+
+/// What repeats of an event are known by. Of one that nobody has proved there are none: what is forged would take the place
+/// of the genuine event, which comes after it.
+fn known_repeats<'a>(settings: &'a Settings, head: &Head) -> Option<&'a Selector> {
+    let believed = settings.verify.is_none() || head.is_proved();
+    settings.dedup.as_ref().filter(|_| believed)
 }
 
 /// Why a group does not take an event, if so.

@@ -122,6 +122,31 @@ async fn a_replayed_request_is_not_delivered_again() {
 }
 
 #[tokio::test]
+async fn what_nobody_has_proved_takes_no_genuine_events_place() {
+    let unproved = [("on_failure", "mark"), ("reply", "ack")];
+    for secret in [Some(SECRET), None] {
+        let all = [&[("verify", "github")], &unproved[..]].concat();
+        let journey = Journey::with(Target::answering(200, "done").await, &[], &all).await;
+        if let Some(secret) = secret {
+            let wanted = json!({"secret": secret});
+            journey.relay.api().post("/endpoints/story/secrets", &wanted).await.expect("a secret");
+        }
+        let id = async |secret| {
+            let answer = send(&journey, &push(&journey, 1, secret)).await;
+            answer.field("webhook-relay-event-id").expect("an acknowledgement")
+        };
+        let (forged, genuine) = (id("not the secret").await, id(SECRET).await);
+        assert_ne!(forged, genuine, "the genuine one would be lost with the forged one");
+        // A repeat is one only where the relay itself can tell who has sent both.
+        assert_eq!(id(SECRET).await == genuine, secret.is_some());
+        assert_ne!(id("not the secret").await, genuine);
+        let bodies = if secret.is_some() { 3 } else { 4 };
+        journey.target.has_seen(bodies).await;
+        assert!(recorded(&journey, 4).await.iter().all(|event| event["note"].is_null()));
+    }
+}
+
+#[tokio::test]
 async fn marked_events_are_delivered_with_what_is_wrong() {
     let journey = journey(&[("on_failure", "mark")]).await;
     let forged = push(&journey, 1, "not the secret");
