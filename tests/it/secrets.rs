@@ -45,6 +45,43 @@ async fn a_stolen_store_and_a_stolen_backup_hold_no_secret() {
 }
 
 #[tokio::test]
+async fn a_secret_that_signs_an_event_is_not_kept_with_it() {
+    let mut relay = Relay::start().await;
+    let story = relay.endpoint_with("story", &[("verify", "github"), ("reply", "ack")]).await;
+    relay.api().post("/endpoints/story/secrets", &json!({"secret": SECRET})).await.unwrap();
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET.as_bytes());
+    let tag = ring::hmac::sign(&key, b"what was signed");
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut provider = relay.provider(&story);
+    let signed =
+        provider.request("POST", "/").field("X-Hub-Signature-256", format!("sha256={hex}"));
+    assert_eq!(provider.send("POST", &signed.body("what was signed")).await.status(), 202);
+    relay.stop().await;
+    let store = relay.data.path().join("store");
+    assert!(!files_with(&store, &["what was signed"]).is_empty());
+    assert_eq!(files_with(&store, &[SECRET]), [] as [PathBuf; 0]);
+}
+
+#[tokio::test]
+async fn a_secret_that_its_provider_sends_along_is_kept_and_shown_with_the_event() {
+    let mut relay = Relay::start().await;
+    let story = relay.endpoint_with("story", &[("verify", "gitlab"), ("reply", "ack")]).await;
+    relay.api().post("/endpoints/story/secrets", &json!({"secret": SECRET})).await.unwrap();
+    let mut provider = relay.provider(&story);
+    let request = provider.request("POST", "/").field("X-Gitlab-Token", SECRET).body("{}");
+    let taken = provider.send("POST", &request).await;
+    assert_eq!(taken.status(), 202);
+    // Nobody may take the model for more than it says: a thief of the store, or of a token that reads, has it.
+    let wanted = json!({"name": "reader", "scopes": ["read"], "endpoints": ["story"]});
+    let reader = relay.make_token(&wanted).await["token"].as_str().unwrap().to_owned();
+    let id = taken.field("webhook-relay-event-id").unwrap();
+    let shown = relay.api_with(&reader).get(&format!("/events/{id}")).await.unwrap();
+    assert!(shown.to_string().contains(SECRET), "{shown}");
+    relay.stop().await;
+    assert!(!files_with(&relay.data.path().join("store"), &[SECRET]).is_empty());
+}
+
+#[tokio::test]
 async fn secrets_outlive_a_restart_and_are_told_without_what_they_are() {
     let mut relay = Relay::start().await;
     let signing = endpoint(&relay).await;
