@@ -120,7 +120,7 @@ fn refuse_nothing(replayed: Replayed) -> Result<(), Refused> {
         }
         Replayed { bodiless: 1.., .. } => Err(Refused::new(
             Code::Conflict,
-            "the event's body was not kept, so it cannot be replayed (see the setting capture)",
+            "the event's body was not kept, so it cannot be replayed (see its note and the setting capture)",
         )),
         _ => Err(Refused::new(Code::Conflict, "no group has had this event: name one")),
     }

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod handshakes;
+mod rejected;
 mod resign;
 mod tokens;
 mod vectors;
