@@ -37,10 +37,9 @@ async fn wrong(relay: &Relay, n: usize, vector: &Recorded) -> Option<String> {
     {
         return Some("401 without its code".to_owned());
     }
-    // What is answered as a handshake is no event.
-    if answer.field("webhook-relay-event-id").is_none() && answer.status() != 401
-        || answer.text().is_empty()
-    {
+    // What is answered as a handshake is no event, nor is what is refused as one: that has no word of the relay's.
+    let refused_event = answer.status() == 401 && !answer.text().is_empty();
+    if answer.field("webhook-relay-event-id").is_none() && !refused_event {
         return None;
     }
     let mut found = Vec::new();
