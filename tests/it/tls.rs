@@ -26,6 +26,30 @@ async fn an_agent_trusts_the_authority_in_its_ca_file() {
 }
 
 #[tokio::test]
+async fn without_a_file_of_its_own_an_agent_trusts_the_authorities_of_its_system() {
+    let relay = Relay::start().await;
+    let endpoint = relay.endpoint("story").await;
+    let (front, target, folder) =
+        (TlsFront::of(relay.address).await, Target::echo().await, Folder::fresh());
+    let token = relay.token(&["story"]).await;
+    let mut forward = command(&folder, &front.url(), &token);
+    // Where OpenSSL looks for the system's, and so do its kin.
+    forward.env("SSL_CERT_FILE", front.ca_file()).arg("forward").arg(target.url());
+    let mut agent = Process::start(&mut forward);
+    agent.event("ready").await;
+    assert_eq!(relay.provider(&endpoint).post("/", "safe").await.text(), "safe");
+    agent.kill().await;
+    let list = |roots: &std::path::Path| {
+        let mut list = command(&folder, &front.url(), &relay.admin);
+        list.env("SSL_CERT_FILE", roots).args(["endpoints", "list"]);
+        list
+    };
+    assert_eq!(run(&mut list(front.ca_file())).await.code, Some(0));
+    let another = TlsFront::of(relay.address).await;
+    assert_eq!(run(&mut list(another.ca_file())).await.code, Some(3));
+}
+
+#[tokio::test]
 async fn an_agent_trusts_nobody_whom_it_does_not_know() {
     let relay = Relay::start().await;
     let (front, folder) = (TlsFront::of(relay.address).await, Folder::fresh());

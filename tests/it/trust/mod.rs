@@ -3,6 +3,7 @@
 
 mod certificates;
 mod handshakes;
+mod profiles;
 mod rejected;
 mod resign;
 mod tokens;
