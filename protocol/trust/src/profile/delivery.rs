@@ -22,8 +22,6 @@ pub struct Delivery {
     pub max_body: Option<u64>,
     /// What it wants for an acknowledgement, if not any 2xx.
     pub ack: Option<Ack>,
-    /// The status that it wants for a bad signature: 401, but for few.
-    pub bad_signature_status: u16,
     /// Which of its requests wait for data in the answer, so that an acknowledgement is no answer.
     pub(crate) answer_is_data: Option<When>,
 }

@@ -167,7 +167,6 @@ pub(super) struct DeliveryRow {
     /// Bytes; 0 is not known.
     pub(super) max_body: u64,
     pub(super) ack: Option<Ack>,
-    pub(super) bad_sig_status: Option<u16>,
     pub(super) answer_is_data: Option<Spanned<WhenRow>>,
 }
 

@@ -174,10 +174,6 @@ fn each<R, T>(
 }
 
 fn delivery(row: DeliveryRow, at: &Range<usize>, mistakes: &mut Mistakes<'_>) -> Delivery {
-    let status = row.bad_sig_status.unwrap_or(401);
-    if !(400..=499).contains(&status) {
-        mistakes.add(at, format!("delivery.bad_sig_status: {status} is no 4xx"));
-    }
     if let Some(ack) = &row.ack
         && !(200..=299).contains(&ack.status)
     {
@@ -203,7 +199,6 @@ fn delivery(row: DeliveryRow, at: &Range<usize>, mistakes: &mut Mistakes<'_>) ->
         retries: row.retries,
         max_body: (row.max_body > 0).then_some(row.max_body),
         ack: row.ack,
-        bad_signature_status: status,
         answer_is_data,
     }
 }
