@@ -202,6 +202,8 @@ async fn profiles_of_ones_own_count_and_mistakes_in_them_are_told_with_their_lin
     let with = ["--provider", "mine", "--profiles", mine.to_str().unwrap()];
     let good = desk.verify(&desk.body, desk.text("secret"), &with).await;
     assert_eq!((good.code, good.stdout.as_str()), (Some(0), "verified\n"), "{}", good.stderr);
+    let told = desk.failure(b"other", desk.text("secret"), &with).await;
+    assert!(told.contains("How mine signs is not confirmed"), "{told}");
     let wrong = desk.folder.file("wrong.toml", &text.replace("kind = \"hmac\"", "kind = \"hmak\""));
     let with = ["--provider", "mine", "--profiles", wrong.to_str().unwrap()];
     let told = desk.verify(&desk.body, desk.text("secret"), &with).await;

@@ -92,6 +92,7 @@ impl Verify {
         }));
         if !found.as_ref().is_ok_and(Finding::is_good) {
             why.extend(misshapen(&profile, &self.secret_file, &secrets));
+            why.extend(unconfirmed(&profile));
         }
         why.extend(advice(&found, &profile, &saved));
         let found = found.unwrap_or(Finding::failed(Reason::CertificateUnavailable));
@@ -106,6 +107,13 @@ fn misshapen(profile: &Profile, files: &[PathBuf], secrets: &[Secret]) -> Vec<St
         Some(format!("What stands in {} is no secret that can be used: {why}.", file.display()))
     };
     files.iter().zip(secrets).filter_map(told).collect()
+}
+
+/// That it may be the profile that is wrong.
+fn unconfirmed(profile: &Profile) -> Option<String> {
+    let told =
+        || format!("How {} signs is not confirmed: the profile may be wrong.", profile.name());
+    profile.is_unconfirmed().then(told)
 }
 
 /// What can be done about it with this command.

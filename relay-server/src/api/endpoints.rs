@@ -48,6 +48,8 @@ pub(super) struct Shown {
 #[derive(Serialize)]
 pub(super) struct Provider {
     name: String,
+    /// Whether somebody has confirmed how it signs.
+    confirmed: bool,
     /// How long it waits for an answer, where that is known.
     waits_ms: Option<u64>,
     /// What it takes for a success, in words.
@@ -61,6 +63,7 @@ impl Provider {
         let (profile, delivery) = (&verify.profile, verify.profile.delivery());
         Self {
             name: profile.name().to_owned(),
+            confirmed: !profile.is_unconfirmed(),
             waits_ms: delivery.timeout.map(millis),
             success: delivery.success.clone(),
             retries: delivery.retries.clone(),

@@ -30,6 +30,8 @@ async fn rows_of_ones_own_count_beside_those_that_come_with_the_relay() {
         let made = client(&relay, &[&create[..], &["--secret-file", &secret]].concat()).await;
         // Of the other GitHub the secret is a password, with a user before it.
         assert_eq!(made.code == Some(0), provider != "github", "{}", made.stderr);
+        let told = made.stderr.contains("How acme signs is not confirmed");
+        assert_eq!(told, provider == "acme", "{}", made.stderr);
     }
     let story = relay.endpoint_with("story", &[("verify", "acme"), ("reply", "ack")]).await;
     relay.api().post("/endpoints/story/secrets", &json!({"secret": "open sesame"})).await.unwrap();

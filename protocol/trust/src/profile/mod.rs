@@ -97,6 +97,12 @@ impl Profile {
         self.confidence
     }
 
+    /// Whether nobody has confirmed how this provider signs; a generic profile is of none.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        self.generic.is_none() && self.confidence == Confidence::Unverified
+    }
+
     /// The parameters that it takes.
     #[must_use]
     pub fn parameters(&self) -> &[Parameter] {

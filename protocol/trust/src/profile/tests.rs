@@ -210,6 +210,13 @@ fn what_can_be_proved_without_fetching_is_known() {
 }
 
 #[test]
+fn what_nobody_has_confirmed_is_known() {
+    let profiles = Profiles::embedded();
+    let unconfirmed = |name: &&str| profiles.get(name).is_some_and(|p| p.is_unconfirmed());
+    assert_eq!(profiles.names().filter(unconfirmed).collect::<Vec<_>>(), ["auth0", "mailchimp"]);
+}
+
+#[test]
 fn the_row_in_the_document_is_good() {
     let document = include_str!("../../PROFILES.md");
     let row =

@@ -18,6 +18,11 @@ pub(super) fn lines(endpoint: &Value, without_secret: bool) -> Vec<String> {
     let provider = &endpoint["provider"];
     let Some(name) = provider["name"].as_str() else { return Vec::new() };
     let mut lines = Vec::new();
+    if provider["confirmed"] == false {
+        lines.push(format!(
+            "How {name} signs is not confirmed: see that its events are verified before you rely on it."
+        ));
+    }
     if let Some(ms) = provider["waits_ms"].as_u64() {
         let patience = endpoint["settings"]["reply_timeout"].as_str().unwrap_or("-");
         let waits = Duration::from_millis(ms);
