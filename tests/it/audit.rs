@@ -142,6 +142,24 @@ async fn no_secret_is_in_what_is_written_down() {
 }
 
 #[tokio::test]
+async fn a_parameter_that_only_the_provider_knows_is_written_down_without_its_value() {
+    let relay = Relay::start().await;
+    let token = |value: &str| json!({"verify": "meta", "verify_param.verify_token": value});
+    let wanted = json!({"name": "story", "settings": token("open-sesame")});
+    relay.api().post("/endpoints", &wanted).await.unwrap();
+    let wanted = json!({"settings": token("open-rye")});
+    relay.api().patch("/endpoints/story", &wanted).await.unwrap();
+    let acts = acts(&relay).await;
+    let told = json!(acts).to_string();
+    assert!(!told.contains("open-"), "{told}");
+    // That it was changed is told.
+    let changed = acts.iter().find(|act| act["act"] == "endpoint.changed").unwrap();
+    assert_eq!(changed["changes"].as_array().unwrap().len(), 1, "{changed}");
+    assert_eq!(changed["changes"][0]["key"], "verify_param.verify_token");
+    assert_eq!(changed["changes"][0]["new"], "(not shown)");
+}
+
+#[tokio::test]
 async fn the_list_comes_in_pages_and_from_a_time_on() {
     let mut relay = Relay::start().await;
     for n in 0..7 {

@@ -28,6 +28,8 @@ const PARAM: &str = "verify_param.";
 /// The most parameters of a provider, and the longest of them, in bytes.
 const PARAMS_MAX: usize = 32;
 const PARAM_MAX: usize = 2 << 10;
+/// How the names of parameters end that are between an endpoint and its provider, such as `verify_token`.
+const CONFIDENTIAL: [&str; 2] = ["token", "secret"];
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -168,6 +170,13 @@ pub struct BadSetting {
     pub key: String,
     /// What is wrong, in words.
     pub why: String,
+}
+
+/// Whether the value of this setting is for the endpoint's provider and nobody else.
+#[must_use]
+pub fn is_confidential(key: &str) -> bool {
+    let name = key.strip_prefix(PARAM);
+    name.is_some_and(|name| CONFIDENTIAL.iter().any(|end| name.ends_with(end)))
 }
 
 impl Settings {

@@ -8,9 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::{Change, SecretChange, Token};
 use crate::clock::now_ms;
 use crate::endpoint::Endpoint;
+use crate::endpoint::settings::is_confidential;
 
 /// The longest value that is written down, in characters.
 const VALUE_MAX: usize = 200;
+
+/// What is written down for a value that nobody else is to know.
+const NOT_SHOWN: &str = "(not shown)";
 
 /// Who does something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,15 +98,21 @@ impl Act {
     /// The same, with something that is there now.
     #[must_use]
     pub fn with(self, key: &str, new: Option<String>) -> Self {
-        self.changed(key, None, new)
+        if new.is_none() { self } else { self.changed(key, None, new) }
+    }
+
+    /// The same with a setting, unless it is as it was.
+    fn with_setting(self, key: &str, old: Option<&String>, new: Option<&String>) -> Self {
+        let told = |value: &String| {
+            if is_confidential(key) { NOT_SHOWN.to_owned() } else { value.clone() }
+        };
+        if old == new { self } else { self.changed(key, old.map(told), new.map(told)) }
     }
 
     fn changed(mut self, key: &str, old: Option<String>, new: Option<String>) -> Self {
-        if old != new {
-            let short = |value: String| value.chars().take(VALUE_MAX).collect();
-            let (old, new) = (old.map(short), new.map(short));
-            self.changes.push(Changed { key: key.to_owned(), old, new });
-        }
+        let short = |value: String| value.chars().take(VALUE_MAX).collect();
+        let (old, new) = (old.map(short), new.map(short));
+        self.changes.push(Changed { key: key.to_owned(), old, new });
         self
     }
 
@@ -110,7 +120,7 @@ impl Act {
     pub(in crate::store) fn endpoint_created(actor: Actor, endpoint: &Endpoint) -> Self {
         let act = Self::new(actor, "endpoint.created", endpoint.name.as_str());
         let set = endpoint.set.iter();
-        set.fold(act, |act, (key, value)| act.with(key, Some(value.clone())))
+        set.fold(act, |act, (key, value)| act.with_setting(key, None, Some(value)))
     }
 
     /// What a change of an endpoint is called. Its key is what only its providers know, so it is not told.
@@ -135,8 +145,7 @@ impl Act {
         let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
         keys.sort_unstable();
         keys.dedup();
-        keys.iter()
-            .fold(self, |act, key| act.changed(key, old.get(*key).cloned(), new.get(*key).cloned()))
+        keys.iter().fold(self, |act, key| act.with_setting(key, old.get(*key), new.get(*key)))
     }
 
     /// What a change of an endpoint's secrets is called; the secrets themselves are not told.
