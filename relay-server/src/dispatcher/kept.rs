@@ -13,6 +13,7 @@ use super::outcome::{ANSWER_KEPT, Trial};
 use super::payload::durable;
 use super::plan::Plan;
 use super::record::Record;
+use super::underway::Going;
 use super::{Arrived, Dispatcher, NoAnswer, Payload, Reply, not_stored};
 use crate::clock::steady_ms;
 use crate::endpoint::settings::{Capture, Fallback, Reply as ReplyMode};
@@ -79,7 +80,9 @@ impl Dispatcher {
     async fn in_turn(&self, arrived: Arrived, plan: Plan) -> Result<Reply, NoAnswer> {
         let (tell, mut told) = oneshot::channel();
         let waiting = Waiting { dispatcher: self, id: arrived.head.id };
-        self.callers.insert(waiting.id, tell);
+        // Before it is kept: a repeat that comes meanwhile waits as well.
+        let going = self.underway.begin(waiting.id);
+        self.callers.insert(waiting.id, InLine { tell, going });
         if let Receipt::Repeat(first) = self.accept(&arrived, &plan, None).await? {
             return self.repeated(&arrived, first).await;
         }
@@ -162,6 +165,14 @@ impl Dispatcher {
             }
         }
     }
+}
+
+/// What tells a caller who waits for the queue.
+#[derive(Debug)]
+pub(super) struct InLine {
+    pub(super) tell: oneshot::Sender<Result<Reply, NoAnswer>>,
+    /// Tells repeats that the event is over, or that it was promised; so it is dropped after that.
+    pub(super) going: Going,
 }
 
 /// A caller who waits for the queue; off the list when dropped.

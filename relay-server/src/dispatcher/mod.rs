@@ -22,7 +22,6 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use relay_protocol::id::EventId;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +36,7 @@ use crate::router::Router;
 use crate::store::spool::Spooled;
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
+use kept::InLine;
 use plan::Plan;
 use queue::Queues;
 use record::Record;
@@ -60,7 +60,7 @@ pub struct Dispatcher {
     tasks: TaskTracker,
     queues: Queues,
     /// Callers who wait for an event that the queue brings.
-    callers: DashMap<EventId, oneshot::Sender<Result<Reply, NoAnswer>>>,
+    callers: DashMap<EventId, InLine>,
     /// Live events that others may be repeats of.
     underway: Underway,
     /// Set when nothing more is to be begun.

@@ -131,24 +131,26 @@ async fn a_repeat_of_a_dead_letter_is_delivered() {
 
 #[tokio::test]
 async fn of_two_at_the_same_moment_one_is_delivered_and_both_get_its_answer() {
-    for (status, state) in [(200, "delivered"), (500, "failed")] {
-        let settings = [BY_KEY, FAIL];
-        let journey = Journey::with(Target::by_hand().await, &[], &settings).await;
-        let ask = |body: &'static str| {
-            let mut provider = journey.through();
-            let request = provider.request("POST", "/").field("X-Key", "a").body(body);
-            tokio::spawn(async move { provider.send("POST", &request).await })
-        };
-        let first = ask("one");
-        let (_, mut asked) = journey.target.asked().await;
-        let second = ask("two");
-        let ledger = Ledger::of(&journey.relay);
-        ledger.reads(&["live", "duplicate"]).await;
-        asked.send(Written::answer(status).body("the answer").bytes()).await;
-        for answer in [first.await.unwrap(), second.await.unwrap()] {
-            assert_eq!((answer.status(), answer.text().as_str()), (status, "the answer"));
+    for (of_it, under_way) in [(FAIL, "live"), (("order", "endpoint"), "delivering")] {
+        for (status, state) in [(200, "delivered"), (500, "failed")] {
+            let settings = [BY_KEY, of_it];
+            let journey = Journey::with(Target::by_hand().await, &[], &settings).await;
+            let ask = |body: &'static str| {
+                let mut provider = journey.through();
+                let request = provider.request("POST", "/").field("X-Key", "a").body(body);
+                tokio::spawn(async move { provider.send("POST", &request).await })
+            };
+            let first = ask("one");
+            let (_, mut asked) = journey.target.asked().await;
+            let second = ask("two");
+            let ledger = Ledger::of(&journey.relay);
+            ledger.reads(&[under_way, "duplicate"]).await;
+            asked.send(Written::answer(status).body("the answer").bytes()).await;
+            for answer in [first.await.unwrap(), second.await.unwrap()] {
+                assert_eq!((answer.status(), answer.text().as_str()), (status, "the answer"));
+            }
+            ledger.reads(&[state, "duplicate"]).await;
         }
-        ledger.reads(&[state, "duplicate"]).await;
     }
 }
 

@@ -7,10 +7,11 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::Instant;
 
 use super::super::attempt::Order;
+use super::super::kept::InLine;
 use super::super::outcome::{Trial, after, hear_out};
 use super::super::plan::Plan;
 use super::super::record::Record;
-use super::super::{Answered, Arrived, Caller, Dispatcher, NoAnswer, Payload, Reply};
+use super::super::{Arrived, Caller, Dispatcher, NoAnswer, Payload, Reply};
 use super::Queue;
 use super::memory::Share;
 use crate::clock::{now_ms, steady_ms};
@@ -110,16 +111,19 @@ impl Dispatcher {
         // Taken off the list only now: until there is an answer, the caller may stop waiting for it.
         let caller = if waits { self.callers.remove(&leased.lease.event) } else { None };
         let conclusion = match (ending, caller) {
-            (Ok(answered), Some((_, caller))) if settings.counts(answered.answer.status) => {
+            (Ok(answered), Some((_, InLine { tell, going })))
+                if settings.counts(answered.answer.status) =>
+            {
                 let worked = (200..300).contains(&answered.answer.status);
                 let ended = if worked { Ended::Worked } else { failed };
                 self.report(&endpoint, &leased.lease.group, ended);
-                let reply = self.pass_on(&endpoint, &leased, payload, trial, answered);
-                return drop(caller.send(Ok(reply)));
+                let record = self.record_of(&endpoint, &leased, payload, trial).going(going);
+                let reply = Reply::Answer(Box::new(Caller::new(answered, Some(record))));
+                return drop(tell.send(Ok(reply)));
             }
             (ending, caller) => {
-                if let Some((_, caller)) = caller {
-                    let _ = caller.send(self.told(&endpoint, &leased, payload));
+                if let Some((_, InLine { tell, .. })) = caller {
+                    let _ = tell.send(self.told(&endpoint, &leased, payload));
                 }
                 let ending = match ending {
                     Ok(answered) => hear_out(answered, deadline).await,
@@ -131,20 +135,18 @@ impl Dispatcher {
         self.conclude(&endpoint, leased.lease, conclusion, failed);
     }
 
-    /// Gives an answer to the caller who waits for it; the delivery is settled when the answer is through.
-    fn pass_on(
+    /// The record of an answer that is given to the caller who waits for it: settled when the answer is through.
+    fn record_of(
         &self,
         endpoint: &Arc<Endpoint>,
         leased: &Leased,
         payload: Payload,
         trial: Trial,
-        answered: Answered,
-    ) -> Reply {
+    ) -> Record {
         let arrived = self.arrived(endpoint, leased, payload);
         let plan = Plan::of(&endpoint.settings, &arrived.head, &Content::elsewhere(), 0, now_ms());
         let lease = leased.lease.clone();
-        let record = Record::of_kept(&self.store, endpoint, &arrived.head, plan, lease, trial);
-        Reply::Answer(Box::new(Caller::new(answered, Some(record))))
+        Record::of_kept(&self.store, endpoint, &arrived.head, plan, lease, trial)
     }
 
     fn told(
