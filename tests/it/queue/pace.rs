@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use relay_tests::agent::Agent;
 use relay_tests::raw::Written;
 use relay_tests::target::Target;
 use relay_tests::wait::{is_slow, soon, until};
 use serde_json::json;
 
-use super::Waiting;
+use super::{Waiting, bodies};
 use crate::errors::assert_problem;
 
 const ACK: (&str, &str) = ("reply", "ack");
@@ -84,6 +85,30 @@ async fn what_is_too_old_is_put_aside_and_the_next_in_order_goes() {
     let _agent = story.agent(&target).await;
     assert_eq!(target.has_seen(1).await[0].text(), "young");
     story.ledger().reads(&["expired", "delivered"]).await;
+}
+
+#[tokio::test]
+async fn what_was_too_old_goes_all_the_same_when_somebody_replays_it() {
+    for (settings, picky) in [(vec![ACK, ("expire_after", "1s")], None), (vec![ACK], Some(1000))] {
+        let story = Waiting::with(&settings).await;
+        let ids = [story.take("one").await, story.take("many").await];
+        let taken_at = Instant::now();
+        until("they are too old", async || taken_at.elapsed().as_millis() > 1100).await;
+        let target = Target::echo().await;
+        let mut wanted = story.wanted(&target);
+        wanted.asks.skip_older_than_ms = picky;
+        let _agent = Agent::start(&wanted).await;
+        let ledger = story.ledger();
+        ledger.reads(&["expired", "expired"]).await;
+        let one = format!("/events/{}/replay", ids[0]);
+        story.relay.api().post(&one, &json!({})).await.unwrap();
+        assert_eq!(bodies(&target.has_seen(1).await), ["one"]);
+        ledger.reads(&["expired", "delivered", "expired"]).await;
+        let all = json!({"filter": {"endpoint": "story"}, "only_never_succeeded": true});
+        story.relay.api().post("/replays", &all).await.unwrap();
+        assert_eq!(bodies(&target.has_seen(2).await), ["one", "many"]);
+        ledger.reads(&["expired", "delivered", "expired", "delivered"]).await;
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ pub struct Want {
     pub most: usize,
     /// How many bytes of bodies at the most, as far as they come into memory; the first body may be larger.
     pub bytes: u64,
-    /// Events that came before this time are put aside as expired.
+    /// Events that came before this time are put aside as expired, unless they are replayed.
     pub not_before_ms: u64,
     /// How they are gathered, if several go at once.
     pub gather: Option<Gather>,

@@ -32,7 +32,7 @@ pub(super) fn lease(
     let (mut bytes, mut expired) = (0u64, 0);
     while due.leased.len() < want.most && expired < EXPIRED_MAX {
         let Some(row) = first_due(connection, want, until_ms)? else { break };
-        if row.event.unix_ms() < want.not_before_ms && row.state == State::Pending {
+        if row.goes_by_itself() && row.event.unix_ms() < want.not_before_ms {
             put_aside(connection, books, want, &row, (State::Expired, "expired"))?;
             expired += 1;
             continue;
@@ -104,6 +104,13 @@ struct DueRow {
     spent_ms: u64,
     okey: Option<Vec<u8>>,
     code: Option<String>,
+}
+
+impl DueRow {
+    /// Whether it waits, and for nobody who asked for it: what somebody replays is wanted, however old it is.
+    fn goes_by_itself(&self) -> bool {
+        self.state == State::Pending && self.replay == 0
+    }
 }
 
 /// The delivery that is due first. What waits may go ahead of its time, up to `until_ms`; what somebody has in hand, which
