@@ -39,6 +39,25 @@ pub fn has_been(known_ms: u64) {
     AHEAD.fetch_max(known_ms.saturating_sub(since_start()), Ordering::Relaxed);
 }
 
+/// How far the wall clock has been behind the steady one at the most since this program began, in milliseconds.
+static BEHIND: AtomicU64 = AtomicU64::new(0);
+
+/// Compares the two clocks: once whenever something is kept whose age matters.
+pub fn compare() {
+    let steady = steady_ms();
+    BEHIND.fetch_max(steady.saturating_sub(now_ms()), Ordering::Relaxed);
+}
+
+/// What came before this time, as the wall clock showed it then, is certainly older than this, however often somebody has
+/// set the clock since this program began. What came while it was behind only looks older: nothing is old before its time,
+/// though it may be so later.
+#[must_use]
+pub fn before(age: Duration) -> u64 {
+    compare();
+    let behind = BEHIND.load(Ordering::Relaxed);
+    steady_ms().saturating_sub(behind).saturating_sub(millis(age))
+}
+
 fn since_start() -> u64 {
     static START: LazyLock<(u64, Instant)> = LazyLock::new(|| (now_ms(), Instant::now()));
     START.0.saturating_add(millis(START.1.elapsed()))

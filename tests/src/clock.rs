@@ -40,6 +40,9 @@ impl WallClock {
     /// # Panics
     /// When the disk does not take it.
     pub fn set(&self, to: &str) {
-        std::fs::write(&self.0, to).expect("the clock is set");
+        // Renamed into its place: it is read at any moment.
+        let part = self.0.with_extension("part");
+        std::fs::write(&part, to).expect("the clock is set");
+        std::fs::rename(&part, &self.0).expect("the clock is set");
     }
 }

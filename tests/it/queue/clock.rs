@@ -47,6 +47,26 @@ async fn order_and_pages_hold_over_restarts_with_the_clock_set_back() {
 }
 
 #[tokio::test]
+async fn nothing_grows_old_by_a_clock_that_is_set() {
+    let settings = [("reply", "ack"), ("expire_after", "1h")];
+    let mut story = Waiting::on(Relay::program(&[]).await, &settings).await;
+    let clock = match WallClock::of(&mut story.relay).await {
+        Ok(clock) => clock,
+        Err(why) => return println!("skipped, the age of events with a clock that is set: {why}"),
+    };
+    for (taken, brought) in [("-2h", "+0"), ("+0", "+2h"), ("+2h", "-2h"), ("-2h", "+2h")] {
+        clock.set(taken);
+        story.take(taken).await;
+        clock.set(brought);
+        let target = Target::echo().await;
+        let agent = story.agent(&target).await;
+        assert_eq!(bodies(&target.has_seen(1).await), [taken]);
+        agent.stop().await;
+    }
+    story.ledger().all(4, "delivered").await;
+}
+
+#[tokio::test]
 async fn a_replay_goes_at_once_also_after_the_clock_was_set() {
     let mut story = Waiting::on(Relay::program(&[]).await, &[("reply", "ack")]).await;
     let clock = match WallClock::of(&mut story.relay).await {

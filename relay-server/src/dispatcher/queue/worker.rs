@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::super::Dispatcher;
 use super::super::live::LEASE_MARGIN;
 use super::Queue;
-use crate::clock::{now_ms, steady_ms};
+use crate::clock::{before, millis, steady_ms};
 use crate::delivery::Pace;
 use crate::delivery::pace::Turn;
 use crate::endpoint::{Endpoint, EndpointId, Settings};
@@ -152,20 +152,20 @@ fn turns(settings: &Settings, pace: &mut Option<Pace>, most: usize) -> Result<us
 
 fn want(endpoint: &Endpoint, group: &Name, most: usize, skip: Option<Duration>) -> Want {
     let settings = &endpoint.settings;
-    let ms = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     let oldest = settings.expire_after.into_iter().chain(skip).min();
     let batch = settings.batch as usize;
-    let gather = (batch > 1).then(|| Gather { full: batch, within_ms: ms(settings.batch_wait) });
+    let gather =
+        (batch > 1).then(|| Gather { full: batch, within_ms: millis(settings.batch_wait) });
     let now_ms_steady = steady_ms();
     let most = if gather.is_some() { batch } else { most };
     Want {
         endpoint: endpoint.id,
         group: group.clone(),
         now_ms: now_ms_steady,
-        until_ms: now_ms_steady.saturating_add(ms(settings.attempt_timeout + LEASE_MARGIN)),
+        until_ms: now_ms_steady.saturating_add(millis(settings.attempt_timeout + LEASE_MARGIN)),
         most,
         bytes: BYTES_MAX.min((most * SPOOL_ABOVE) as u64),
-        not_before_ms: oldest.map_or(0, |age| now_ms().saturating_sub(ms(age))),
+        not_before_ms: oldest.map_or(0, before),
         gather,
     }
 }

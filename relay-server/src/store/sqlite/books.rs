@@ -264,6 +264,7 @@ impl Books {
     /// Writes down the steady clock, by which things are due, and the newest id: the next program that opens the store goes
     /// on from there.
     fn keep_time(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        clock::compare();
         let now_ms = clock::steady_ms();
         if now_ms < self.steady_ms.saturating_add(STEADY_EVERY_MS) {
             return Ok(());
