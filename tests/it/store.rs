@@ -222,15 +222,18 @@ async fn after_a_restart_what_was_promised_is_due_and_what_was_live_has_failed()
     assert!(shelf.lease(9).await.leased[0].resent);
 }
 
+/// A delivery in somebody's hands: its key, its lease, until when that holds, the number of the attempt.
+type Out = (usize, Lease, u64, u32);
+
 /// Many keys, many outcomes, leases that run out in between: in each key the next one is never out before the one before
-/// it is over, and none is forgotten.
+/// it is over, none is in two hands at a time, and none is forgotten.
 #[tokio::test]
 async fn turns_come_in_strict_order_under_any_interleaving() {
     for seed in 0..12 {
         let mut luck = fastrand::Rng::with_seed(seed);
         let shelf = Shelf::fresh().await;
         let mut coming: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        let (mut sent, mut out): (u32, Vec<(usize, Lease, u32)>) = (0, Vec::new());
+        let (mut sent, mut out): (u32, Vec<Out>) = (0, Vec::new());
         let mut now = now_ms();
         let mut of_key: HashMap<_, usize> = HashMap::new();
         while sent < 60 || !coming.values().all(Vec::is_empty) {
@@ -247,21 +250,24 @@ async fn turns_come_in_strict_order_under_any_interleaving() {
                 }
                 1 => now += luck.u64(0..3000),
                 2 => {
-                    for leased in
-                        shelf.lease_at(now.max(now_ms()) + 1, luck.usize(1..5), 500).await.leased
-                    {
+                    let at = now.max(now_ms()) + 1;
+                    for leased in shelf.lease_at(at, luck.usize(1..5), 500).await.leased {
                         let which = of_key[&leased.lease.event];
                         assert_eq!(
                             coming[&which].first(),
                             Some(&leased.lease.event),
                             "seed {seed}"
                         );
-                        out.retain(|(_, lease, _)| lease.event != leased.lease.event);
-                        out.push((which, leased.lease, leased.attempts + 1));
+                        let held =
+                            out.iter().position(|(_, lease, ..)| lease.event == leased.lease.event);
+                        if let Some((.., until, _)) = held.map(|held| out.swap_remove(held)) {
+                            assert!(until <= at, "seed {seed}: held until {until}, out at {at}");
+                        }
+                        out.push((which, leased.lease, at + 500, leased.attempts + 1));
                     }
                 }
                 _ if !out.is_empty() => {
-                    let (which, lease, number) = out.swap_remove(luck.usize(0..out.len()));
+                    let (which, lease, _, number) = out.swap_remove(luck.usize(0..out.len()));
                     let next = match luck.u32(0..4) {
                         0 => Next::Retry { due_ms: now, spent_ms: 0 },
                         1 => Next::Dead("retries_exhausted"),
