@@ -147,23 +147,32 @@ impl Dispatcher {
                 let words = format!("{first}, which has the same key, has no answer yet");
                 return Err(NoAnswer::new(Code::AgentTimeout, words));
             }
+        }
+        let mut standing = self.standing(arrived, first).await?;
+        if standing.is_open() {
+            // Its end may be on its way to the store, and what it was told already is not to be guessed.
             self.store.flush().await.map_err(not_stored)?;
+            standing = self.standing(arrived, first).await?;
         }
         let live = settings.reply == ReplyMode::Live;
         // An answer of which only the beginning was kept, or only the head, cannot be given again.
         let whole = |body: &Bytes| settings.capture == Capture::Full && body.len() < ANSWER_KEPT;
-        match self.store.standing(arrived.head.endpoint, first).await.map_err(not_stored)? {
+        match standing {
             Standing::Answered { status, fields, body, .. } if live && whole(&body) => {
                 Ok(Reply::Repeated { first, answer: Answer { status, fields }, body })
             }
             Standing::Promised | Standing::Answered { taken: true, .. } => {
                 Ok(Reply::taken_as(arrived, first))
             }
-            Standing::Answered { taken: false, .. } | Standing::Over => {
+            Standing::Answered { taken: false, .. } | Standing::Live | Standing::Over => {
                 let words = format!("{first}, which has the same key, could not be delivered");
                 Err(NoAnswer::new(Code::LinkLost, words))
             }
         }
+    }
+
+    async fn standing(&self, arrived: &Arrived, first: EventId) -> Result<Standing, NoAnswer> {
+        self.store.standing(arrived.head.endpoint, first).await.map_err(not_stored)
     }
 }
 

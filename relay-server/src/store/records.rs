@@ -259,6 +259,8 @@ pub enum Next {
 /// How the first delivery of an event stands, as a repeat of it needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
+    /// It is being tried while its caller waits, and nothing was promised.
+    Live,
     /// It waits, or somebody has it in hand: it was promised.
     Promised,
     /// The target has answered it.
@@ -274,4 +276,12 @@ pub enum Standing {
     },
     /// It is over without an answer, or was never promised.
     Over,
+}
+
+impl Standing {
+    /// Whether it is not over yet, as far as it is written.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Live | Self::Promised)
+    }
 }

@@ -1,11 +1,15 @@
 //! `dedup`: a repeat gets the answer of the first and is not delivered again, unless the first one failed.
 
+use std::time::Duration;
+
 use relay_protocol::frame::{Both, ToAgent};
 use relay_tests::journey::Journey;
 use relay_tests::ledger::Ledger;
 use relay_tests::raw::{Message, Written};
+use relay_tests::relay::Relay;
+use relay_tests::tamper::{Tampered, possible};
 use relay_tests::target::Target;
-use relay_tests::wait::until;
+use relay_tests::wait::{pass, until};
 use relay_tests::wire::{ByHand, hello};
 
 use super::{Waiting, bodies, taken};
@@ -151,6 +155,35 @@ async fn of_two_at_the_same_moment_one_is_delivered_and_both_get_its_answer() {
             }
             ledger.reads(&[state, "duplicate"]).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_first_that_ends_while_its_repeat_is_being_kept_is_the_answer_to_both() {
+    if !possible("a first that ends while its repeat is being kept is the answer to both") {
+        return;
+    }
+    for of_it in [FAIL, ("order", "endpoint")] {
+        let mut story = Waiting::on(Relay::program(&[]).await, &[BY_KEY, of_it]).await;
+        let target = Target::by_hand().await;
+        let _agent = story.agent(&target).await;
+        let ask = |story: &Waiting| {
+            let mut provider = story.relay.provider(&story.endpoint);
+            let request = provider.request("POST", "/").field("X-Key", "a").body("x");
+            tokio::spawn(async move { provider.send("POST", &request).await })
+        };
+        let first = ask(&story);
+        let (_, mut asked) = target.asked().await;
+        let process = story.relay.process().id();
+        let slow = Tampered::with(process, &["fsync,fdatasync:delay_enter=700ms"]).await;
+        let second = ask(&story);
+        // Long enough for the repeat to be on its way to the disk, not for it to be there.
+        pass(Duration::from_millis(250)).await;
+        asked.send(Written::answer(500).body("the answer").bytes()).await;
+        for answer in [first.await.unwrap(), second.await.unwrap()] {
+            assert_eq!((answer.status(), answer.text().as_str()), (500, "the answer"), "{of_it:?}");
+        }
+        slow.mend().await;
     }
 }
 

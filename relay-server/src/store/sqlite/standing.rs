@@ -21,6 +21,7 @@ pub(in super::super) fn standing(
     let read = |row: &Row<'_>| {
         let state: String = row.get(0)?;
         let taken = match State::parse(&state) {
+            Some(State::Live) => return Ok(Standing::Live),
             Some(State::Pending | State::Delivering) => return Ok(Standing::Promised),
             Some(State::Delivered) => true,
             Some(State::Failed) => false,
