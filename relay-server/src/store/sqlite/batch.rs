@@ -97,6 +97,21 @@ impl Batch {
         }
     }
 
+    /// Tells everyone who waits that nothing was written. What was to be promised is live still, and kept back for its end.
+    pub(super) fn refuse(&mut self, error: &StoreError, now: Instant) {
+        for Fresh { acceptance, settled, answer } in std::mem::take(&mut self.ready) {
+            match answer {
+                None => self.ready.push(Fresh { acceptance, settled, answer }),
+                Some(answer) => {
+                    let _ = answer.send(Err(error.clone()));
+                    if settled.is_some() {
+                        self.keep_back(acceptance, now);
+                    }
+                }
+            }
+        }
+    }
+
     /// Whether there is something to write now.
     pub(super) fn is_ready(&self) -> bool {
         !self.ready.is_empty()

@@ -279,6 +279,7 @@ impl Task {
             waiting.into_iter().filter_map(|op| op.keep_for_later(&mut queue)).collect();
         drop(queue);
         written.answer(&Err(error.clone()));
+        self.batch.refuse(error, Instant::now());
         refused.into_iter().for_each(|op| op.refuse(error));
         self.recover(doubtful)
     }
