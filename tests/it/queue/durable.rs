@@ -40,6 +40,10 @@ async fn the_relays_own_word_waits_for_the_disk_and_a_live_answer_does_not() {
     let started = Instant::now();
     story.take("x").await;
     assert!(started.elapsed() >= SLOW_IS, "{:?}", started.elapsed());
+    // A body in a file: the file, then its folder, then the row that speaks of it.
+    let started = Instant::now();
+    story.take("x".repeat(700_000)).await;
+    assert!(started.elapsed() >= SLOW_IS * 3, "{:?}", started.elapsed());
     let started = Instant::now();
     taken(&story.relay.provider(&fallback).post("/", "x").await);
     assert!(started.elapsed() >= SLOW_IS, "{:?}", started.elapsed());
