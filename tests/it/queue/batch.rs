@@ -125,6 +125,26 @@ async fn only_the_newest_event_of_a_key_is_delivered_once_it_is_quiet() {
 }
 
 #[tokio::test]
+async fn an_event_without_the_key_takes_nobodys_place_and_that_is_noted() {
+    let story = Waiting::with(&[ACK, ("collapse", "json:/id")]).await;
+    let sent = ["no JSON", "{\"n\":1}"];
+    for body in sent {
+        story.take(body).await;
+    }
+    let ledger = story.ledger();
+    ledger.all(2, "pending").await;
+    for note in ledger.notes() {
+        assert_eq!(note.as_deref(), Some("collapse: no key at json:/id"));
+    }
+    let target = Target::answering(200, "").await;
+    let _agent = story.agent(&target).await;
+    let mut seen = bodies(&target.has_seen(2).await);
+    seen.sort();
+    assert_eq!(seen, sent);
+    ledger.all(2, "delivered").await;
+}
+
+#[tokio::test]
 async fn a_key_that_is_never_quiet_is_delivered_all_the_same() {
     let settings = [ACK, ("collapse", "path"), ("collapse_wait", "500ms")];
     let story = Waiting::with(&settings).await;
