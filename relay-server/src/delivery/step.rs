@@ -112,13 +112,6 @@ pub fn next_step(
     }
 }
 
-/// Whether an event is too old to be delivered; `None` as bound: never.
-#[must_use]
-pub fn expired(received_ms: u64, now_ms: u64, expire_after: Option<Duration>) -> bool {
-    expire_after
-        .is_some_and(|bound| u128::from(now_ms.saturating_sub(received_ms)) > bound.as_millis())
-}
-
 fn after_failure(
     policy: Policy<'_>,
     history: History,

@@ -78,14 +78,6 @@ fn an_attempt_that_outlasts_the_time_for_retries_is_the_last() {
     assert_eq!(after(1001), Step::Dead { why: why::RETRIES_EXHAUSTED });
 }
 
-#[test]
-fn an_event_expires_by_its_age_alone() {
-    assert!(expired(NOW, NOW + 1001, Some(Duration::from_secs(1))));
-    assert!(!expired(NOW, NOW + 1000, Some(Duration::from_secs(1))));
-    assert!(!expired(NOW, u64::MAX, None));
-    assert!(!expired(NOW, 0, Some(Duration::ZERO)), "a clock that was set back makes nothing old");
-}
-
 fn policies() -> impl Strategy<Value = Retry> {
     let list = prop::collection::vec(0u64..100_000_000, 1..20)
         .prop_map(|ms| Retry::List(ms.into_iter().map(Duration::from_millis).collect()));
