@@ -8,6 +8,7 @@ use relay_tests::provider::Provider;
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 /// What the command says, as the relay's administrator.
 pub(crate) async fn client(relay: &Relay, arguments: &[&str]) -> Ended {
@@ -93,4 +94,44 @@ async fn only_who_administers_an_endpoint_changes_it() {
     }
     let refused = api.patch("/endpoints/story", &json!({"settings": {"hold": "1s"}})).await;
     assert!(matches!(refused, Err(ApiError::NotAllowed(_))));
+}
+
+#[tokio::test]
+async fn of_changes_at_the_same_moment_none_undoes_another() {
+    let relay = Relay::program(&[]).await;
+    let settings = [
+        ("retry_for", "2h"),
+        ("dedup_window", "2h"),
+        ("batch_wait", "2s"),
+        ("attempt_timeout", "7s"),
+        ("max_in_flight", "7"),
+        ("breaker", "off"),
+    ];
+    for round in 0..20 {
+        let path = format!("/endpoints/story-{round}");
+        relay.endpoint(&format!("story-{round}")).await;
+        let change = |changes: &mut JoinSet<()>| {
+            for (key, value) in settings {
+                let (api, path) = (relay.api(), path.clone());
+                let change = json!({"settings": {key: value}});
+                changes.spawn(async move { drop(api.patch(&path, &change).await) });
+            }
+            let (api, pause) = (relay.api(), format!("{path}/pause"));
+            changes.spawn(async move { drop(api.post(&pause, &json!({})).await) });
+        };
+        let mut changes = JoinSet::new();
+        change(&mut changes);
+        while changes.join_next().await.is_some() {}
+        let shown = relay.api().get(&path).await.unwrap();
+        for (key, value) in settings {
+            assert_eq!(shown["settings"][key], value, "round {round}: {shown}");
+        }
+        assert_ne!(shown["paused_at_ms"], Value::Null, "round {round}");
+        // Nor does one bring back what was deleted.
+        change(&mut changes);
+        relay.api().delete(&path).await.unwrap();
+        while changes.join_next().await.is_some() {}
+        let gone = relay.api().get(&path).await;
+        assert!(matches!(gone, Err(ApiError::NotFound(_))), "round {round}: {gone:?}");
+    }
 }

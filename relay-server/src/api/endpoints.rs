@@ -178,6 +178,7 @@ pub(super) async fn create(
     let secrets = secrets::first(&api.vault, &name, &wanted.secrets, signing_secret.as_deref())?;
     let (created_ms, set) = (now_ms(), wanted.settings);
     let new = NewEndpoint { name, key, secrets, created_ms, set, settings };
+    let _turn = api.directory.turn().await;
     let made = api.store.create_endpoint(new, who.actor()).await?;
     // Before it can be reached: no event of it is looked at without its secrets.
     api.vault.welcome(&made).await?;
@@ -195,6 +196,7 @@ pub(super) async fn remove(
     who: Bearer,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Refused> {
+    let _turn = api.directory.turn().await;
     let endpoint = administered(&api, &who, &name)?;
     api.store.delete_endpoint(endpoint.id, who.actor()).await?;
     api.directory.remove(&endpoint);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use relay_protocol::id::Name;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Endpoint, EndpointId, Key};
 use crate::clock::now_ms;
@@ -12,7 +13,7 @@ use crate::clock::now_ms;
 /// Each request looks into them, and nobody from outside puts anything in: a quick hash will do.
 type Map<K, V> = DashMap<K, V, RandomState>;
 
-/// All endpoints. Whoever changes one in the store changes it here right after.
+/// All endpoints. Whoever changes one in the store changes it here right after, in its [turn](Self::turn).
 #[derive(Debug, Default)]
 pub struct Directory {
     by_key: Map<Box<str>, Arc<Endpoint>>,
@@ -20,9 +21,17 @@ pub struct Directory {
     by_id: Map<EndpointId, Arc<Endpoint>>,
     /// Keys that were rotated away, and until when they lead to their endpoint, in milliseconds of the Unix epoch.
     old_keys: Map<Box<str>, (EndpointId, u64)>,
+    /// Held over the wait for the store; whoever only looks never waits for it.
+    changing: Mutex<()>,
 }
 
 impl Directory {
+    /// Held by who changes an endpoint, from before the store has it until it is here: changes come here in the order in
+    /// which they are stored, and none after the endpoint has gone.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+
     /// Adds an endpoint, or puts it in the place of its older self.
     pub fn put(&self, endpoint: Endpoint) -> Arc<Endpoint> {
         let endpoint = Arc::new(endpoint);

@@ -32,6 +32,7 @@ pub(in crate::api) async fn set(
     Path(name): Path<String>,
     Json(changes): Json<Changes>,
 ) -> Result<axum::Json<Shown>, Refused> {
+    let _turn = api.directory.turn().await;
     let endpoint = administered(&api, &who, &name)?;
     let signs = |set: &Option<String>| set.as_deref().is_some_and(|how| how != "off");
     let resigns = changes.settings.get("resign").is_some_and(signs);
@@ -89,6 +90,7 @@ pub(in crate::api) async fn pause(
     who: Bearer,
     Path(name): Path<String>,
 ) -> Result<axum::Json<Shown>, Refused> {
+    let _turn = api.directory.turn().await;
     let endpoint = administered(&api, &who, &name)?;
     let changed = apply(&api, &who, &endpoint, Change::Pause(now_ms())).await?;
     tracing::info!(endpoint = %changed.name, by = who.0.token, "an endpoint was paused");
@@ -100,6 +102,7 @@ pub(in crate::api) async fn resume(
     who: Bearer,
     Path(name): Path<String>,
 ) -> Result<axum::Json<Shown>, Refused> {
+    let _turn = api.directory.turn().await;
     let endpoint = administered(&api, &who, &name)?;
     let changed = apply(&api, &who, &endpoint, Change::Resume).await?;
     // Whoever resumes it wants it to go on, also if it has paused itself.
@@ -114,6 +117,7 @@ pub(in crate::api) async fn rotate_key(
     Path(name): Path<String>,
     Json(wanted): Json<Rotation>,
 ) -> Result<axum::Json<Shown>, Refused> {
+    let _turn = api.directory.turn().await;
     let endpoint = administered(&api, &who, &name)?;
     let until_ms = wanted.until_ms(GRACE)?;
     let change = Change::Key(Key::random(&endpoint.name), until_ms);
@@ -124,7 +128,7 @@ pub(in crate::api) async fn rotate_key(
     Ok(axum::Json(show_endpoint(&api, &changed)))
 }
 
-/// Changes the endpoint in the store, then in memory, and has its queues looked at again.
+/// Changes the endpoint in the store, then in memory, and has its queues looked at again; in the caller's turn.
 async fn apply(
     api: &Api,
     who: &Bearer,
