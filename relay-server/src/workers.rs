@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
 /// How many connections may wait to be accepted.
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: i32 = 4096;
 
 thread_local! {
     static HERE: Cell<usize> = const { Cell::new(0) };
@@ -98,6 +98,32 @@ pub fn listen(address: SocketAddr, workers: usize) -> std::io::Result<Vec<TcpLis
     let alone = bind(address, false)?.local_addr()?;
     (0..workers).map(|_| bind(alone, true)).collect()
 }
+
+/// Lets nobody new knock, so that the queue of those who have can be emptied: a connection that is made between the last
+/// look at it and the end of its listener would be reset. Whoever is not heard knocks again, and finds nobody there.
+#[cfg(target_os = "linux")]
+pub fn hear_no_more(listener: &impl std::os::fd::AsFd) {
+    use socket2::{SockFilter, SockRef};
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_SET: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    /// Where the flags are in a TCP header (RFC 9293 §3.1), and which of them opens a connection.
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    let filter = [
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
+        SockFilter::new(JUMP_IF_SET, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ];
+    if let Err(error) = SockRef::from(listener).attach_filter(&filter) {
+        tracing::debug!(%error, "connections made at the very last may be reset");
+    }
+}
+
+/// Elsewhere there is no such filter, and that moment remains.
+#[cfg(not(target_os = "linux"))]
+pub fn hear_no_more(_: &impl std::os::fd::AsFd) {}
 
 fn bind(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;

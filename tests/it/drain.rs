@@ -1,5 +1,8 @@
 //! Leaving in order: what is under way is answered, nothing new is begun, and nobody waits for ever.
 
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use relay_tests::agent::{Agent, Wanted, command};
@@ -9,9 +12,10 @@ use relay_tests::provider::Provider;
 use relay_tests::raw::{Connection, Written};
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
-use relay_tests::wait::until;
+use relay_tests::wait::{soon, until};
 use rustix::process::Signal;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// How many requests are under way when the signal comes.
 const UNDER_WAY: usize = 25;
@@ -52,6 +56,51 @@ async fn a_relay_that_is_asked_to_stop_answers_all_that_is_under_way() {
         }
         assert!(busy.relay.process().ended().await.success());
     }
+}
+
+/// How many senders come with a new connection for each request.
+const SENDERS: usize = 16;
+
+/// How many requests they have had answered before the signal comes.
+const BEFORE: usize = 400;
+
+#[tokio::test]
+async fn whoever_has_connected_before_the_door_closes_is_answered() {
+    let mut relay = Relay::program(&[]).await;
+    let endpoint = relay.endpoint("story").await;
+    let token = relay.token(&["story"]).await;
+    let target = Target::echo().await;
+    let wanted = Wanted::for_one(&relay.url(), &token, "story", &target.url());
+    let _agent = Agent::start(&wanted).await;
+    // Connected, and nothing said yet: the request is still on its way when the signal comes.
+    let mut late = Connection::to(relay.address).await;
+    let (address, answered) = (relay.address, Arc::new(AtomicUsize::new(0)));
+    let mut senders = JoinSet::new();
+    for _ in 0..SENDERS {
+        let (provider, answered) = (relay.provider(&endpoint), Arc::clone(&answered));
+        senders.spawn(async move {
+            let request = provider.request("POST", "/").body("x");
+            loop {
+                let socket = match TcpStream::connect(address).await {
+                    Err(error) if error.kind() == ErrorKind::ConnectionRefused => return,
+                    socket => socket.expect("connected or refused"),
+                };
+                let mut connection = Connection::of(socket);
+                connection.send(request.bytes()).await;
+                let answer = connection.try_answer_to("POST").await;
+                let status = answer.expect("a connection is answered on").status();
+                assert!(matches!(status, 200 | 202), "{status}");
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    until("they are under way", async || answered.load(Ordering::Relaxed) >= BEFORE).await;
+    relay.process().signal(Signal::TERM);
+    until("nothing new is taken", async || TcpStream::connect(address).await.is_err()).await;
+    late.send(relay.provider(&endpoint).request("POST", "/").body("late").bytes()).await;
+    assert!(matches!(late.answer_to("POST").await.status(), 200 | 202));
+    soon("all are refused in the end", senders.join_all()).await;
+    assert!(relay.process().ended().await.success());
 }
 
 #[tokio::test]

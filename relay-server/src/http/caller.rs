@@ -63,6 +63,11 @@ impl Phase {
         self.0.owed.store(owed, Ordering::Relaxed);
     }
 
+    /// Whether no request is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.get() == IDLE
+    }
+
     fn enter(&self, phase: u8) -> Asking {
         self.0.phase.store(phase, Ordering::Relaxed);
         Asking(self.clone(), phase)

@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::event::Sender;
 use crate::tls::{Secured, Shown, Tls};
+use crate::workers::{BACKLOG, hear_no_more};
 
 pub use body::ResponseBody;
 pub use caller::{Asking, CallerSocket};
@@ -36,6 +37,10 @@ pub type ServerIo = TokioIo<CallerSocket>;
 
 /// How long to wait when the process has no file descriptor left for a connection.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
+
+/// How long after the relay begins to drain a connection without a request is kept: one that was sent before is on its way
+/// for so long, and a connection closed under it is reset.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// The largest head that is read at all, in bytes; what is above its own bound but below this gets a proper refusal.
 const HEAD_BUFFER: usize = 128 * 1024;
@@ -136,22 +141,10 @@ impl Front {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = self.draining.cancelled() => return,
+                () = self.draining.cancelled() => return self.accept_the_rest(listener),
             };
             match accepted {
-                Ok((socket, address)) => {
-                    let _ = socket.set_nodelay(true);
-                    // Two kinds of tasks: who speaks in clear does not pay for the size of the other.
-                    match self.tls.clone() {
-                        Some(tls) => {
-                            self.connections.spawn(self.clone().shake_hands(tls, socket, address))
-                        }
-                        None => {
-                            let peer = Peer::in_clear(address);
-                            self.connections.spawn(self.clone().serve(Socket::Tcp(socket), peer))
-                        }
-                    };
-                }
+                Ok((socket, address)) => self.begin(socket, address),
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     tokio::time::sleep(OUT_OF_FILES).await;
@@ -160,10 +153,43 @@ impl Front {
         }
     }
 
+    /// Closes the door behind those who have come: whoever still waits in the kernel's queue is reset with its listener.
+    fn accept_the_rest(&self, listener: TcpListener) {
+        hear_no_more(&listener);
+        let Ok(listener) = listener.into_std() else { return };
+        for _ in 0..BACKLOG {
+            let Ok((socket, address)) = listener.accept() else { return };
+            let socket = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket));
+            match socket {
+                Ok(socket) => self.begin(socket, address),
+                Err(error) => tracing::warn!(%error, "a connection was not accepted"),
+            }
+        }
+    }
+
+    fn begin(&self, socket: TcpStream, address: SocketAddr) {
+        let _ = socket.set_nodelay(true);
+        // Two kinds of tasks: who speaks in clear does not pay for the size of the other.
+        match self.tls.clone() {
+            Some(tls) => self.connections.spawn(self.clone().shake_hands(tls, socket, address)),
+            None => {
+                let peer = Peer::in_clear(address);
+                self.connections.spawn(self.clone().serve(Socket::Tcp(socket), peer))
+            }
+        };
+    }
+
+    /// Completes when the relay drains and a request that was sent before has had the time to come.
+    async fn last_call(draining: CancellationToken) {
+        draining.cancelled().await;
+        // Boxed, as it is only now that it is needed.
+        Box::pin(tokio::time::sleep(LAST_CALL)).await;
+    }
+
     async fn shake_hands(self, tls: Arc<Tls>, socket: TcpStream, address: SocketAddr) {
         let shaken = tokio::select! {
             shaken = tls.accept(socket, self.header_timeout) => shaken,
-            () = self.draining.cancelled() => return,
+            () = Self::last_call(self.draining.clone()) => return,
         };
         let Secured { socket, http2, shown } = match shaken {
             Ok(secured) => secured,
@@ -179,7 +205,7 @@ impl Front {
 
     async fn serve(self, socket: Socket, peer: Peer) {
         let socket = CallerSocket::new(socket, self.header_timeout, peer.asking.clone());
-        let address = peer.address;
+        let (address, phase) = (peer.address, peer.asking.clone());
         let door = self.door.clone();
         let service = service_fn(move |request| {
             // From here on, not from the first poll: the end of the caller's sending side may be read before that.
@@ -192,16 +218,23 @@ impl Front {
         builder.max_buf_size(HEAD_BUFFER).max_header_size(HEAD_BUFFER);
         let connection = builder.serve_connection(TokioIo::new(socket), service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
-        let mut drains = std::pin::pin!(self.draining.cancelled());
+        let draining = self.draining.clone();
+        let mut last_call = std::pin::pin!(Self::last_call(self.draining));
         let (mut watched, mut told) = (false, false);
         let ended = poll_fn(|cx| {
+            // First of all what has come: the library closes a connection on which it has read nothing yet.
+            let ended = connection.as_mut().poll(cx);
             // Its waker stays where it is until it is used: after the first time a look at the token is enough.
-            if !told && (!watched || self.draining.is_cancelled()) {
-                (watched, told) = (true, drains.as_mut().poll(cx).is_ready());
-                if told {
-                    connection.as_mut().graceful_shutdown();
-                }
+            if ended.is_ready() || told || watched && !draining.is_cancelled() {
+                return ended;
             }
+            watched = true;
+            let called = last_call.as_mut().poll(cx).is_ready();
+            told = called || draining.is_cancelled() && !phase.is_idle();
+            if !told {
+                return ended;
+            }
+            connection.as_mut().graceful_shutdown();
             connection.as_mut().poll(cx)
         });
         let ended = ended.await;

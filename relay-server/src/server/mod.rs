@@ -103,15 +103,18 @@ impl Server {
         {
             // On its own thread: whoever registers a socket is woken for it.
             let front = self.rooms.front.clone();
-            accepting.push(lane.spawn(async move {
+            let accept = async move {
                 match TcpListener::from_std(listener) {
                     Ok(listener) => front.accept(listener).await,
                     Err(error) => tracing::error!(%error, "a worker does not listen"),
                 }
-            }));
+            };
+            // Waited for like a connection: what it accepts at the very last is among them before it ends.
+            accepting.push(self.rooms.front.connections.spawn_on(accept, lane));
         }
         let lobby = self.ports.lobby.take().map(TcpListener::from_std).transpose()?;
-        let lobby = lobby.map(|listener| tokio::spawn(self.in_front().accept(listener)));
+        let lobby = lobby
+            .map(|listener| self.rooms.front.connections.spawn(self.in_front().accept(listener)));
         let keeping = self.rooms.front.tls.clone();
         let keeping = keeping.map(|tls| {
             let Ground { store, vault, .. } = &self.ground;
