@@ -69,6 +69,36 @@ async fn serve_says_when_it_is_ready() {
 }
 
 #[tokio::test]
+async fn what_serve_tells_people_to_do_next_works() {
+    let folder = Folder::fresh();
+    let made = run(Program::Server.command().current_dir(folder.path()).arg("init")).await;
+    let _ = folder.file("admin.token", alone(&made));
+    let mut serve = Program::Server.command();
+    serve.current_dir(folder.path()).args(["serve", "--listen", "127.0.0.1:0"]);
+    let mut terminal = Terminal::start(&mut serve);
+    terminal.line(|line| line.starts_with("The relay serves at http://127.0.0.1:")).await;
+    let exported = terminal.line(|line| line.contains("export ")).await;
+    let variables = exported.split_whitespace().filter_map(|word| word.split_once('='));
+    let variables: Vec<_> = variables.collect();
+    // A command as it is printed, without the file that its output goes to.
+    let printed = |line: &str| {
+        let words = line.split(" > ").next().unwrap().split_whitespace();
+        let mut client = Program::Client.command();
+        client.current_dir(folder.path()).args(words.skip(1)).envs(variables.iter().copied());
+        client
+    };
+    let create = terminal.line(|line| line.contains("relay-client endpoints create ")).await;
+    assert!(alone(&run(&mut printed(&create)).await).contains("/hooks/my-app-"));
+    let token = terminal.line(|line| line.contains("relay-client tokens create ")).await;
+    let (_, file) = token.split_once(" > ").expect("a file for the token");
+    let _ = folder.file(file, alone(&run(&mut printed(&token)).await));
+    let forward = terminal.line(|line| line.contains(" forward ")).await;
+    let mut agent = Process::start(&mut printed(&forward));
+    assert_eq!(agent.event("ready").await["endpoint"], "my-app");
+    terminal.kill().await;
+}
+
+#[tokio::test]
 async fn endpoints_are_made_listed_and_deleted() {
     let desk = Desk::new().await;
     let url = alone(&desk.client(&["endpoints", "create", "github"]).await).to_owned();

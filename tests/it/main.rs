@@ -7,6 +7,7 @@ mod agents;
 mod audit;
 mod cli;
 mod config;
+mod demo;
 mod drain;
 mod endpoints;
 mod errors;
