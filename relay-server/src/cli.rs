@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use relay_client::open_files;
 use relay_server::access::new_token;
 use relay_server::config::{Problems, gather};
 use relay_server::store::records::{Actor, Scope};
@@ -23,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 use crate::demo::DemoArgs;
 use reseal::ResealArgs;
 use tls::TlsArgs;
+
+/// Below this many files that may be open, a relay says so when it starts: 500 agents have a thousand lines.
+const FILES_FEW: u64 = 4096;
 
 /// A self-hosted webhook relay for receivers behind a firewall.
 #[derive(Debug, Parser)]
@@ -146,6 +150,7 @@ impl Cli {
             Command::Serve(args) => {
                 crate::telemetry::init("info");
                 let config = args.config()?;
+                take_open_files();
                 runtime()?.block_on(serve(config))
             }
             Command::Demo(args) => {
@@ -171,6 +176,17 @@ impl ServeArgs {
         let environment = |name: &str| std::env::var(name).ok();
         let given = gather(self.config.as_deref(), environment, &flags).set(&self.set);
         Config::read(given).map_err(Failure::Usage)
+    }
+}
+
+/// Takes every open file that there is to have: each caller and each agent's line needs one.
+fn take_open_files() {
+    let files = open_files::take_all().unwrap_or(u64::MAX);
+    if files < FILES_FEW {
+        tracing::warn!(
+            files,
+            "few files may be open, one for each agent's line and each caller: raise the limit (LimitNOFILE=, ulimit -n)"
+        );
     }
 }
 

@@ -46,6 +46,36 @@ async fn nobody_uploads_for_an_endpoint_that_is_not_there() {
     assert_problem(&answer, "unknown_endpoint", 404, "no");
 }
 
+/// A relay as a program that a shell starts under a limit of open files.
+async fn under_a_limit(limit: &str) -> Relay {
+    let mut relay = Relay::program(&[]).await;
+    relay.stop().await;
+    let limited = format!("{limit}; exec \"$0\" \"$@\"");
+    relay.under = ["sh", "-c", &limited].map(str::to_owned).to_vec();
+    relay.resume_program().await;
+    relay
+}
+
+#[tokio::test]
+async fn a_relay_takes_all_the_files_that_it_may_have() {
+    const MORE_THAN_THE_SOFT_LIMIT: usize = 300;
+    let relay = under_a_limit("ulimit -Sn 256").await;
+    let mut open = Vec::new();
+    for _ in 0..MORE_THAN_THE_SOFT_LIMIT {
+        let mut connection = Connection::to(relay.address).await;
+        connection.send(Written::request("GET", "/healthz").field("Host", "relay").bytes()).await;
+        assert_eq!(connection.answer_to("GET").await.status(), 200);
+        open.push(connection);
+    }
+}
+
+#[tokio::test]
+async fn a_relay_says_when_it_may_have_few_files() {
+    let mut relay = under_a_limit("ulimit -n 256").await;
+    let relay = relay.process();
+    until("it says so", async || relay.said().contains("LimitNOFILE")).await;
+}
+
 /// Sends all of a body, whether or not anybody wants it, and only then listens.
 async fn insist(mut caller: Connection, body: Vec<u8>) -> relay_tests::raw::Message {
     for piece in body.chunks(64 << 10) {
