@@ -175,3 +175,21 @@ async fn an_agent_that_is_asked_to_stop_finishes_what_it_has() {
     assert!(agent.ended().await.success(), "{}", agent.said());
     until("the agent has left", async || relay.agents("story").await == 0).await;
 }
+
+#[tokio::test]
+async fn an_agent_whose_words_nobody_reads_ends_all_the_same() {
+    /// Together more than a pipe holds and its reader has taken.
+    const DELIVERIES: usize = 100;
+    let relay = Relay::start().await;
+    let endpoint = relay.endpoint("story").await;
+    let (target, folder) = (Target::echo().await, Folder::fresh());
+    let mut forward = command(&folder, &relay.url(), &relay.token(&["story"]).await);
+    let mut agent = Process::start(forward.arg("forward").arg(target.url()));
+    agent.event("ready").await;
+    let path = format!("/{}", "long".repeat(1000));
+    for _ in 0..DELIVERIES {
+        assert_eq!(relay.provider(&endpoint).post(&path, "x").await.status(), 200);
+    }
+    agent.signal(Signal::TERM);
+    assert!(agent.ends_within(Duration::from_secs(10)).await, "{}", agent.said());
+}

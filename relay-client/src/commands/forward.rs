@@ -11,6 +11,8 @@ use relay_protocol::limits::STREAMS_MAX;
 use relay_trust::Profiles;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, To};
@@ -18,9 +20,13 @@ use crate::agent::{Agent, LINES, Route, Setup};
 use crate::api::{Api, ApiError};
 use crate::duration;
 use crate::notice::Notices;
+use crate::open_files;
 use crate::screen::{Style, show};
 use crate::target::{HttpTarget, Options};
 use crate::verify::{OnFailure, Verifier, Wanted, param};
+
+/// How long an agent that has ended waits until its last lines are shown.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 pub(super) struct Forward {
@@ -124,7 +130,12 @@ pub(super) async fn keep(mut setup: Setup, json: bool, quiet: bool) -> Result<()
     let (notices, watched) = Notices::watched(!quiet);
     setup.notices = notices;
     let style = Style::for_stdout(json);
-    let screen = std::thread::spawn(move || show(style, watched));
+    let (showing, shown) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = show(style, watched);
+        drop(showing);
+    });
+    open_files::take_all();
     let stop = CancellationToken::new();
     let mut running = tokio::spawn(Agent::new(setup).run(stop.clone()));
     tokio::select! {
@@ -135,7 +146,8 @@ pub(super) async fn keep(mut setup: Setup, json: bool, quiet: bool) -> Result<()
         _ = &mut running => {}
         () = asked_to_stop() => return Err(Failure::Failed("stopped before everything was done".into())),
     }
-    let _ = screen.join();
+    // Whoever reads what is shown may have stopped reading, and is no reason to stay.
+    let _ = timeout(LAST_LINES, shown).await;
     Ok(())
 }
 
