@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use relay_tests::agent::{Agent, Wanted};
 use relay_tests::journey::Journey;
-use relay_tests::raw::{Written, chunk};
+use relay_tests::load::{Load, post};
+use relay_tests::raw::{Connection, Written, chunk};
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
-use relay_tests::wait::{soon, until};
+use relay_tests::wait::{pass, soon, until};
 
 #[tokio::test]
 async fn the_first_byte_of_server_sent_events_comes_at_once() {
@@ -189,6 +190,50 @@ async fn a_caller_who_reads_nothing_holds_nobody_else_up() {
         assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     }
     drop(stalled);
+}
+
+/// Reads a thousand bytes a second.
+async fn dawdle(mut caller: Connection) {
+    while caller.exactly(100).await.is_ok() {
+        pass(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_reads_slowly_leaves_the_others_as_fast_as_they_were() {
+    /// Another program may take the machine for a while: a caller who holds the others up does so each time.
+    const TRIES: usize = 3;
+    let large = vec![7; 32 << 20];
+    let target = Target::scripted(move |asked| match asked.path() {
+        b"/large" => Written::answer(200).body(&large).bytes(),
+        _ => Written::answer(200).body("small").bytes(),
+    })
+    .await;
+    let journey = Journey::to(target).await;
+    let (to, path) = (journey.relay.address, format!("{}/small", journey.endpoint.path));
+    let p99 = async || {
+        let request = post(to, &path, 100, false);
+        let load = Load { to, request, senders: 100, fresh: false, time: Duration::from_secs(1) };
+        let measured = tokio::task::spawn_blocking(move || load.run()).await.unwrap();
+        assert_eq!(measured.failed, 0, "of {}", measured.answered);
+        measured.quantile(0.99)
+    };
+    let mut seen = Vec::new();
+    for _ in 0..TRIES {
+        let without = p99().await;
+        let through = journey.through();
+        let mut slow = through.begin(&through.request("GET", "/large")).await;
+        soon("the head", slow.head()).await.unwrap();
+        let dawdling = tokio::spawn(dawdle(slow));
+        let with = p99().await;
+        assert!(!dawdling.is_finished(), "the answer is longer than that");
+        dawdling.abort();
+        if with <= 3.0 * without + 50.0 {
+            return;
+        }
+        seen.push((without, with));
+    }
+    panic!("p99 without and with, in milliseconds: {seen:?}");
 }
 
 /// Peak resident memory of a process, in bytes.
