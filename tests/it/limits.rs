@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use relay_server::ingress::intake::GATHER;
 use relay_tests::journey::Journey;
 use relay_tests::provider::Provider;
 use relay_tests::raw::{Connection, Written, chunk};
@@ -183,6 +184,27 @@ async fn what_does_not_fit_into_the_budget_is_refused_and_others_go_on() {
         assert_eq!(caller.answer_to("POST").await.text(), "done");
     }
     drop(held);
+    until("the memory comes back", async || journey.relay.in_flight() == 0).await;
+}
+
+#[tokio::test]
+async fn bodies_that_drip_are_in_the_budget_from_their_beginning() {
+    let relay = [("in_flight", "1MiB")];
+    let journey = Journey::with(Target::echo().await, &relay, &[("fallback", "fail")]).await;
+    let through = journey.through();
+    let request = through.request("POST", "/").field("Content-Length", "8");
+    let mut dripping = Vec::new();
+    for _ in 0..(1 << 20) / GATHER {
+        let mut caller = through.begin(&request).await;
+        caller.send("half").await;
+        dripping.push(caller);
+    }
+    until("all of it is taken", async || journey.relay.in_flight() == 1 << 20).await;
+    assert_problem(&journey.through().post("/", "x").await, "relay_overloaded", 503, "no");
+    for caller in &mut dripping {
+        caller.send("half").await;
+        assert_eq!(caller.answer_to("POST").await.text(), "halfhalf");
+    }
     until("the memory comes back", async || journey.relay.in_flight() == 0).await;
 }
 

@@ -90,10 +90,12 @@ pub async fn first_look(mut body: Incoming, bounds: &Bounds) -> Result<FirstLook
     }
     let large = body.size_hint().lower() > GATHER as u64;
     let (mut begun, mut length) = (Vec::new(), 0);
+    // Taken before the rest is waited for: whoever drips a body holds memory as well.
+    let mut gathering = None;
     let mut pace = Pace::default();
     while !large && length <= GATHER {
         let Some(frame) = pace.frame(&mut body).await? else {
-            return whole(begun, Fields::default(), bounds);
+            return whole(begun, Fields::default(), bounds, gathering);
         };
         match frame.into_data() {
             Ok(bytes) => {
@@ -103,19 +105,28 @@ pub async fn first_look(mut body: Incoming, bounds: &Bounds) -> Result<FirstLook
                 }
                 begun.push(bytes);
                 if body.is_end_stream() {
-                    return whole(begun, Fields::default(), bounds);
+                    return whole(begun, Fields::default(), bounds, gathering);
+                }
+                if gathering.is_none() {
+                    gathering = Some(bounds.budget.take(GATHER).ok_or_else(overloaded)?);
                 }
             }
             Err(frame) => {
-                return whole(begun, trailers(frame)?, bounds);
+                return whole(begun, trailers(frame)?, bounds, gathering);
             }
         }
     }
     Ok(FirstLook::More { begun, rest: body })
 }
 
-fn whole(begun: Vec<Bytes>, trailers: Fields, bounds: &Bounds) -> Result<FirstLook, Problem> {
+fn whole(
+    begun: Vec<Bytes>,
+    trailers: Fields,
+    bounds: &Bounds,
+    gathering: Option<Held>,
+) -> Result<FirstLook, Problem> {
     let bytes = join(begun);
+    drop(gathering);
     let held = Some(bounds.budget.take(bytes.len()).ok_or_else(overloaded)?);
     Ok(FirstLook::Whole(Whole { bytes, trailers, held }))
 }
