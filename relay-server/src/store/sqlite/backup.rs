@@ -61,26 +61,33 @@ fn copy(database: &Path, spool: &Path, part: &Path) -> Result<(), BackupError> {
     transaction.execute_batch(
         "CREATE TABLE backup_bodies(event BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT",
     )?;
-    for event in spooled(&transaction)? {
-        match File::open(spool.join(event.to_string())) {
-            Ok(body) => keep_body(&transaction, event, body)?,
-            // Retention has taken it since: the event would have gone as well, a moment later.
-            Err(error) if error.kind() == ErrorKind::NotFound && !is_open(&transaction, event)? => {
-                let sql = "UPDATE events SET body_kept = 'none' WHERE id = ?1";
-                transaction.execute(sql, [event.as_bytes()])?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+    keep_bodies(&transaction, &source, spool)?;
     transaction.commit()?;
     Ok(())
 }
 
-/// Whether something of an event is still under way; retention never takes such a one.
-fn is_open(connection: &Connection, event: EventId) -> rusqlite::Result<bool> {
-    let sql = "SELECT 1 FROM endpoints CROSS JOIN deliveries ON endpoint = endpoints.id
-         WHERE event = ?1 AND state IN ('live', 'pending', 'delivering')";
-    connection.prepare_cached(sql)?.exists([event.as_bytes()])
+/// Adds to a copy of the database the bodies that are files.
+fn keep_bodies(copy: &Connection, source: &Connection, spool: &Path) -> Result<(), BackupError> {
+    for event in spooled(copy)? {
+        match File::open(spool.join(event.to_string())) {
+            Ok(body) => keep_body(copy, event, body)?,
+            // Retention has taken the event since, also one that was under way in the copy: it was over by then, and what
+            // the copy has of it goes on without a body, so is dead and says why.
+            Err(error) if error.kind() == ErrorKind::NotFound && !is_there(source, event)? => {
+                let sql = "UPDATE events SET body_kept = 'none' WHERE id = ?1";
+                copy.execute(sql, [event.as_bytes()])?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the store still has an event: a file goes after the row that speaks of it.
+fn is_there(source: &Connection, event: EventId) -> rusqlite::Result<bool> {
+    let sql =
+        "SELECT 1 FROM endpoints CROSS JOIN events ON endpoint = endpoints.id WHERE events.id = ?1";
+    source.prepare_cached(sql)?.exists([event.as_bytes()])
 }
 
 fn keep_body(connection: &Connection, event: EventId, mut body: File) -> Result<(), BackupError> {
@@ -168,4 +175,37 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 fn sync_folder(file: &Path) -> std::io::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database with an event that is under way, whose body is a file.
+    fn database() -> Connection {
+        let mut db = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut db).unwrap();
+        db.execute_batch(
+            "INSERT INTO endpoints(id, name, key, settings, created_ms) VALUES(1, 'a', 'a-key', '{}', 5);
+             INSERT INTO payloads(n, fields) VALUES(1, x'');
+             INSERT INTO events(endpoint, id, seq, payload, method, path, remote, https, version, body_len, body_kept)
+                 VALUES(1, zeroblob(16), 1, 1, 'POST', x'2f', '127.0.0.1', 0, '1.1', 300000, 'spool');
+             INSERT INTO deliveries(endpoint, event, grp, replay, state, attempts, due_ms)
+                 VALUES(1, zeroblob(16), 'main', 0, 'pending', 0, 1);",
+        )
+        .unwrap();
+        db
+    }
+
+    #[test]
+    fn an_event_that_has_gone_since_stops_no_backup_and_a_body_that_is_lost_does() {
+        let (copy, source, nowhere) = (database(), database(), Path::new("/nowhere"));
+        let lost = keep_bodies(&copy, &source, nowhere);
+        assert!(matches!(&lost, Err(BackupError::Disk(e)) if e.kind() == ErrorKind::NotFound));
+        source.execute_batch("DELETE FROM deliveries; DELETE FROM events").unwrap();
+        keep_bodies(&copy, &source, nowhere).unwrap();
+        assert!(spooled(&copy).unwrap().is_empty());
+        let kept = "SELECT body_kept FROM events";
+        assert_eq!(copy.query_row(kept, [], |row| row.get(0)), Ok("none".to_owned()));
+    }
 }
