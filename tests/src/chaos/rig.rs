@@ -13,6 +13,7 @@ use super::ledger::Ledger;
 use super::mark::LARGE_FROM;
 use super::senders::Senders;
 use crate::agent::command;
+use crate::process::{Program, run};
 use crate::relay::{Endpoint, Host, Relay};
 use crate::wait::{holds_within, pass};
 
@@ -172,6 +173,16 @@ impl Rig {
     pub async fn stop_relay(&mut self) {
         self.up.send_replace(false);
         self.relay.stop().await;
+    }
+
+    /// Kills the relay for the last time, and says what is damaged in the store that it leaves behind.
+    pub async fn damages(&mut self) -> Vec<String> {
+        self.kill_relay().await;
+        let mut check = Program::Server.command();
+        check.arg("check").arg("--data").arg(self.relay.data.path().join("store"));
+        let checked = run(&mut check).await;
+        let told = || [&checked.stdout, &checked.stderr].map(|text| text.trim().to_owned());
+        if checked.code == Some(0) { Vec::new() } else { told().to_vec() }
     }
 
     /// Sends the relay a signal.

@@ -62,7 +62,7 @@ impl Report {
             && faults.is_empty()
     }
 
-    /// Ends a scene: everything is well again, and all that was promised arrives, or is lost.
+    /// Ends a scene: everything is well again, and all that was promised arrives, or is lost; and the store is whole.
     async fn of(
         scene: &'static str,
         rounds: u32,
@@ -76,7 +76,7 @@ impl Report {
         // At each fault what was under way, and what the callers waited for, may come once more.
         let at_once = ENDPOINTS_COUNT * (IN_FLIGHT_MAX + STREAMS as usize);
         let duplicates_max = rounds as usize * at_once;
-        let (notes, faults) = (Vec::new(), Vec::new());
+        let (notes, faults) = (Vec::new(), rig.damages().await);
         Self { scene, rounds, verdict, duplicates_max, recovery, took, notes, faults }
     }
 }
