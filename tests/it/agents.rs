@@ -37,11 +37,15 @@ async fn work_is_balanced_over_agents() {
     let (mut one, _) = ByHand::live(relay.address, &token, hello("one", &["story"])).await;
     let (mut two, _) = ByHand::live(relay.address, &token, hello("two", &["story"])).await;
     let asked: Vec<_> = (0..20).map(|_| post(&relay, &endpoint)).collect();
+    // All of them before any is answered: whoever answers first would get more.
+    let (mut ones, mut twos) = (Vec::new(), Vec::new());
     for _ in 0..10 {
-        let stream = one.opened().await.stream;
-        one.answer(stream, 200, "one").await;
-        let stream = two.opened().await.stream;
-        two.answer(stream, 200, "two").await;
+        ones.push(one.opened().await.stream);
+        twos.push(two.opened().await.stream);
+    }
+    for (first, second) in ones.into_iter().zip(twos) {
+        one.answer(first, 200, "one").await;
+        two.answer(second, 200, "two").await;
     }
     let mut answers = HashMap::<String, u32>::new();
     for answer in asked {
