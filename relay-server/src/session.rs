@@ -2,9 +2,11 @@
 //!
 //! It drives the protocol over one WebSocket and does not know that deliveries are stored.
 
+mod departure;
 mod subscription;
 mod upgrade;
 
+use std::future::pending;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +35,8 @@ use crate::router::{Presence, Router};
 use crate::store::records::Scope;
 use crate::workers::{Lanes, here};
 
+use departure::{COME_AGAIN, Departure};
+
 pub use subscription::Subscribed;
 
 /// How long the upgrade may take after the 101 was sent.
@@ -41,9 +45,6 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many events of one line may wait until its session has seen to them. An honest agent says HELLO once, and RENEW
 /// and GOAWAY rarely; whoever fills this is cut off.
 const EVENTS_MAX: usize = 16;
-
-/// How long a line may take to end what is under way on it when its agent is to open another.
-const COME_AGAIN_MS: u32 = 30_000;
 
 /// What this program calls itself.
 pub const RELAY: &str = concat!("relay-server/", env!("CARGO_PKG_VERSION"));
@@ -69,9 +70,31 @@ pub struct Session {
     pub subscriptions: Vec<Subscribed>,
     /// The line itself.
     pub carrier: Arc<Carrier>,
+    departure: Departure,
 }
 
 impl Session {
+    /// Has the agent open another line, and ends this one when nothing is under way on it.
+    fn come_again(&self, why: String) {
+        self.carrier.go_away(GoAway {
+            reason: Leaving::Shutdown,
+            deadline_ms: milliseconds(COME_AGAIN),
+            reconnect_after_ms: 0,
+            detail: why,
+        });
+        self.departure.within(COME_AGAIN);
+    }
+
+    /// Its agent has come back on a newer line: one that is being left ends in its own time.
+    fn was_replaced(&self) {
+        if self.carrier.is_taking() {
+            let why = "the same instance has come back on a newer line";
+            self.carrier.close(close::REPLACED, why);
+        } else {
+            self.departure.within(COME_AGAIN);
+        }
+    }
+
     /// The id of the token that holds it.
     #[must_use]
     pub fn token(&self) -> String {
@@ -168,12 +191,11 @@ impl Sessions {
     /// Asks every agent to go elsewhere or come back later, and no longer admits any.
     pub fn go_away(&self, deadline: Duration, reconnect_after: Duration) {
         self.draining.cancel();
-        let ms = |wait: Duration| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         for session in self.router.sessions() {
             session.carrier.go_away(GoAway {
                 reason: Leaving::Shutdown,
-                deadline_ms: ms(deadline),
-                reconnect_after_ms: ms(reconnect_after),
+                deadline_ms: milliseconds(deadline),
+                reconnect_after_ms: milliseconds(reconnect_after),
                 detail: "the relay shuts down".into(),
             });
         }
@@ -197,15 +219,14 @@ impl Sessions {
                 served.name == endpoint.name && served.endpoint != endpoint.id
             };
             if session.subscriptions.iter().any(another) {
-                session.carrier.go_away(GoAway {
-                    reason: Leaving::Shutdown,
-                    deadline_ms: COME_AGAIN_MS,
-                    reconnect_after_ms: 0,
-                    detail: format!("there is another endpoint {}", endpoint.name),
-                });
+                session.come_again(format!("there is another endpoint {}", endpoint.name));
             }
         }
     }
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// One session under way.
@@ -226,7 +247,7 @@ impl Host {
         mut driver: Pin<Box<impl Future<Output = Ended>>>,
         mut inbox: mpsc::Receiver<Box<Event>>,
     ) {
-        let (sessions, mut granted) = (Arc::clone(&self.sessions), true);
+        let (sessions, mut granted, mut stays) = (Arc::clone(&self.sessions), true, true);
         let ended = loop {
             tokio::select! {
                 ended = &mut driver => break ended,
@@ -234,6 +255,10 @@ impl Host {
                 why = sessions.access.ended(&self.grant), if granted => {
                     self.carrier.close(close::NOT_ALLOWED, why);
                     granted = false;
+                }
+                () = self.is_to_end(), if stays => {
+                    self.carrier.close(close::GOING_AWAY, "the agent was asked to open another line");
+                    stays = false;
                 }
             }
         };
@@ -244,6 +269,13 @@ impl Host {
             tracing::warn!(session, token, agent, %why, "an agent's line has ended: it broke the protocol");
         } else {
             tracing::info!(session, token, agent, %why, "an agent's line has ended");
+        }
+    }
+
+    async fn is_to_end(&self) {
+        match &self.seated {
+            Some((session, _)) => session.departure.due(&self.carrier).await,
+            None => pending().await,
         }
     }
 
@@ -281,10 +313,11 @@ impl Host {
             worker: here(),
             subscriptions,
             carrier: Arc::clone(&self.carrier),
+            departure: Departure::default(),
         });
         let (presence, older) = self.sessions.router.join(&session);
         if let Some(older) = older {
-            older.carrier.close(close::REPLACED, "the same instance has come back on a newer line");
+            older.was_replaced();
         }
         // A token that was revoked since the upgrade is not welcomed; from here on, it ends the line.
         if !self.sessions.access.holds(&self.grant) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use relay_protocol::frame::ToRelay;
+use relay_protocol::frame::{Both, Open, ToAgent, ToRelay};
 use relay_protocol::reason::close;
 use relay_tests::agent::{Agent, Wanted};
 use relay_tests::journey::Journey;
@@ -130,6 +130,56 @@ async fn an_agent_of_several_endpoints_serves_one_that_was_deleted_and_made_agai
     until("it is served", async || relay.agents("again").await == 1).await;
     assert_eq!(relay.provider(&again).post("/", "again").await.text(), "again");
     assert_eq!(relay.provider(&kept).post("/", "kept").await.text(), "kept");
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_an_endpoint_is_made_again_ends_on_the_old_line() {
+    let relay = Relay::start().await;
+    let kept = relay.endpoint("kept").await;
+    relay.endpoint("again").await;
+    let token = relay.token(&["kept", "again"]).await;
+    let (slow, target) = (Target::by_hand().await, Target::echo().await);
+    let mut wanted = Wanted::for_one(&relay.url(), &token, "kept", &slow.url());
+    wanted.routes.push(("again".into(), target.url()));
+    let _agent = Agent::start(&wanted).await;
+    let provider = relay.provider(&kept);
+    let mut caller = provider.begin(&provider.request("POST", "/").body("x")).await;
+    let (_, mut asked) = slow.asked().await;
+    relay.api().delete("/endpoints/again").await.unwrap();
+    let again = relay.endpoint("again").await;
+    until("it is served", async || relay.agents("again").await == 1).await;
+    assert_eq!(relay.provider(&again).post("/", "again").await.text(), "again");
+    asked.send(Written::answer(200).body("done").bytes()).await;
+    assert_eq!(caller.answer_to("POST").await.text(), "done");
+}
+
+/// A line by hand that serves "kept" and was asked to come again, and what is under way on it.
+async fn asked_to_come_again(relay: &Relay) -> (ByHand, Connection, Open) {
+    let kept = relay.endpoint("kept").await;
+    relay.endpoint("again").await;
+    let token = relay.token(&["kept", "again"]).await;
+    let hello = hello("one", &["kept", "again"]);
+    let (mut line, _) = ByHand::live(relay.address, &token, hello).await;
+    let provider = relay.provider(&kept);
+    let caller = provider.begin(&provider.request("POST", "/").body("x")).await;
+    let open = line.opened().await;
+    relay.api().delete("/endpoints/again").await.unwrap();
+    relay.endpoint("again").await;
+    loop {
+        if let ToAgent::Both(Both::GoAway(_)) = line.next().await.expect("the line lives") {
+            return (line, caller, open);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_is_to_come_again_is_closed_when_nothing_is_under_way() {
+    let relay = Relay::start().await;
+    let (mut line, mut caller, open) = asked_to_come_again(&relay).await;
+    assert!(line.is_live().await);
+    line.answer(open.stream, 200, "done").await;
+    assert_eq!(caller.answer_to("POST").await.text(), "done");
+    assert_eq!(line.closed().await, close::GOING_AWAY);
 }
 
 #[tokio::test]

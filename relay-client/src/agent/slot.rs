@@ -107,10 +107,12 @@ impl Agent {
         let on_list = self.lines.add(carrier, &welcome, &work.routes);
         let Live { carrier, mut driver, mut goaway } = live;
         let over = tokio::select! {
-            ended = &mut driver => lost(ended),
+            // In this order: a line on which nothing is under way ends with the very GOAWAY.
+            biased;
             Some(goaway) = goaway.recv() => {
                 Over::Moving { after: Duration::from_millis(goaway.reconnect_after_ms.into()) }
             }
+            ended = &mut driver => lost(ended),
             () = woke_up => Over::Woke,
             () = self.renew(&carrier, token) => unreachable!("renewing never ends"),
         };
