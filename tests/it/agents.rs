@@ -11,7 +11,7 @@ use relay_tests::line::Line;
 use relay_tests::raw::{Message, Written};
 use relay_tests::relay::{Endpoint, Relay};
 use relay_tests::target::Target;
-use relay_tests::wait::until;
+use relay_tests::wait::{soon, until};
 use relay_tests::wire::{ByHand, hello};
 use tokio::task::JoinHandle;
 
@@ -232,5 +232,39 @@ async fn a_caller_who_hangs_up_resets_the_stream_at_the_agent() {
     match line.next().await {
         Ok(ToAgent::Both(Both::Reset(reset))) => assert_eq!(reset.stream, stream),
         other => panic!("no RESET: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_target_gets_the_host_that_the_provider_used_only_if_that_is_wished() {
+    let (relay, endpoint, token) = relay().await;
+    for preserve_host in [false, true] {
+        let target = Target::answering(200, "fine").await;
+        let wanted = Wanted::for_one(&relay.url(), &token, "story", &target.url());
+        let agent = Agent::start(&Wanted { preserve_host, ..wanted }).await;
+        let mut provider = relay.provider(&endpoint).for_host("hooks.example:8443");
+        assert_eq!(provider.post("/", "x").await.status(), 200);
+        let host =
+            if preserve_host { "hooks.example:8443".into() } else { target.address().to_string() };
+        assert_eq!(target.only().field("host"), Some(host));
+        agent.stop().await;
+        until("it has left", async || relay.agents("story").await == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn one_request_after_the_other_takes_one_connection_to_the_target() {
+    let (relay, endpoint, token) = relay().await;
+    let target = Target::by_hand().await;
+    let _agent = Agent::start(&Wanted::for_one(&relay.url(), &token, "story", &target.url())).await;
+    let provider = relay.provider(&endpoint);
+    let ask = async || provider.begin(&provider.request("POST", "/").body("x")).await;
+    let mut caller = ask().await;
+    let (_, mut connection) = target.asked().await;
+    for _ in 0..3 {
+        connection.send(Written::answer(200).body("fine").bytes()).await;
+        assert_eq!(caller.answer_to("POST").await.text(), "fine");
+        caller = ask().await;
+        soon("the same connection is asked", connection.request()).await.expect("a request");
     }
 }
