@@ -4,6 +4,7 @@ mod acme;
 mod admission;
 mod agent_certificates;
 mod agents;
+mod asleep;
 mod audit;
 mod cli;
 mod config;

@@ -35,13 +35,20 @@ impl Wall {
     /// Has a relay that is the real program start by this clock from now on.
     pub async fn over(&self, relay: &mut Relay) {
         relay.stop().await;
-        relay.under =
+        relay.under = self.starter();
+        relay.resume_program().await;
+    }
+
+    /// What starts a program by this clock.
+    #[must_use]
+    pub fn starter(&self) -> Vec<String> {
+        let mut starter: Vec<String> =
             ["env", "TZ=UTC", &format!("LD_PRELOAD={}", self.library)].map(str::to_owned).into();
-        relay.under.push(format!("FAKETIME_TIMESTAMP_FILE={}", self.file.display()));
+        starter.push(format!("FAKETIME_TIMESTAMP_FILE={}", self.file.display()));
         let how =
             ["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"];
-        relay.under.extend(how.map(str::to_owned));
-        relay.resume_program().await;
+        starter.extend(how.map(str::to_owned));
+        starter
     }
 
     /// Stops the clock at this second of the Unix epoch.
