@@ -3,7 +3,7 @@
 #[path = "golden/hex.rs"]
 mod hex;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -36,6 +36,44 @@ fn the_frame_table_is_the_codes() {
         vec![format!("{:#04x}", k.code), k.name.to_owned(), k.sender.to_owned()]
     };
     assert_eq!(rows("## 2.", "| type |", 3), KINDS.iter().map(code).collect::<Vec<_>>());
+}
+
+/// Reads a frame by the last column of the table, `name size` for a number and `name` for bytes, which have their length in
+/// `name length size` before them or go on to the end; whether that fits.
+fn is_laid_out(frame: &[u8], layout: &str) -> bool {
+    let (mut lengths, mut rest) = (BTreeMap::new(), &frame[1..]);
+    for part in layout.split(", ").map(|part| part.split(" (").next().expect("a name")) {
+        let size = part.rsplit_once(' ').and_then(|(name, size)| Some((name, size.parse().ok()?)));
+        let (name, size) =
+            size.unwrap_or_else(|| (part, lengths.get(part).copied().unwrap_or(rest.len())));
+        let Some((value, after)) = rest.split_at_checked(size) else { return false };
+        rest = after;
+        if let Some(named) = name.strip_suffix(" length") {
+            lengths.insert(named, value.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)));
+        }
+        // A number that the table forgets would stand before these.
+        if matches!(name, "detail" | "token" | "method") && value.iter().any(u8::is_ascii_control) {
+            return false;
+        }
+    }
+    rest.is_empty()
+}
+
+#[test]
+fn the_golden_frames_are_laid_out_as_the_table_says() {
+    let table = table_after("## 2.", "| type |");
+    for side in ["to-agent", "to-relay"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(side);
+        for entry in std::fs::read_dir(folder).expect("golden frames") {
+            let path = entry.expect("a file").path();
+            let golden = format!("{side}/{}", path.file_stem().expect("a name").display());
+            let bytes = frame(&golden);
+            let code = format!("{:#04x}", bytes[0]);
+            let row = table.iter().find(|row| row[0] == code).expect("its type");
+            let sound = row[3].starts_with("JSON") || is_laid_out(&bytes, &row[3]);
+            assert!(sound, "{golden} is not: {}", row[3]);
+        }
+    }
 }
 
 #[test]
@@ -134,7 +172,8 @@ fn the_example_is_made_of_golden_frames() {
         .skip(1)
         .map(|block| block.split("```").next().expect("an end").split_once('\n').expect("a name"))
         .collect();
-    assert!(blocks.len() >= 10, "an example of a whole line");
+    let shown: BTreeSet<u8> = blocks.iter().map(|(golden, _)| frame(golden)[0]).collect();
+    assert_eq!(shown, KINDS.iter().map(|kind| kind.code).collect(), "a frame of each type");
     for (golden, text) in blocks {
         let bytes = frame(golden);
         assert!(hex::read(text) == bytes, "{golden} is\n{}", hex::write(&bytes));
