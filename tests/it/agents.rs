@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use relay_client::notice::Notice;
 use relay_protocol::frame::{Both, GoAway, Refuse, ToAgent, ToRelay};
 use relay_protocol::id::StreamId;
 use relay_protocol::reason::{Leaving, Refusal, close};
@@ -266,5 +267,23 @@ async fn one_request_after_the_other_takes_one_connection_to_the_target() {
         assert_eq!(caller.answer_to("POST").await.text(), "fine");
         caller = ask().await;
         soon("the same connection is asked", connection.request()).await.expect("a request");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_turned_away_comes_back_when_it_is_told_to() {
+    let busy = |after: &str| Written::answer(503).field("Retry-After", after).body("");
+    let cases = [
+        (busy("7"), 7.0..7.25),
+        (Written::answer(503).body(""), 0.0..0.25),
+        // Only a person can mend that.
+        (Written::answer(401).body(""), 30.0..60.0),
+    ];
+    for (answer, expected) in cases {
+        let relay = Target::scripted(move |_| answer.bytes()).await;
+        let mut agent = Agent::begin(&Wanted::for_one(&relay.url(), "wr_a_b", "story", "http://x"));
+        let gone = agent.notice(|notice| matches!(notice, Notice::Disconnected { .. })).await;
+        let Notice::Disconnected { why, retry_in } = gone else { unreachable!() };
+        assert!(expected.contains(&retry_in.as_secs_f64()), "{why}: {retry_in:?}");
     }
 }
