@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use relay_client::notice::Notice;
 use relay_protocol::reason::Dispatched;
+use relay_tests::provider::Provider;
 use relay_tests::raw::Written;
 use relay_tests::relay::Relay;
 use relay_tests::tamper::{Tampered, possible};
@@ -80,6 +81,10 @@ async fn while_the_disk_fails_nothing_is_promised_and_afterwards_all_is_well_by_
                 assert_problem(&answer, "store_unavailable", 503, "no");
             }
         }
+        let mut health = Provider::of(story.relay.address, "");
+        let unready = health.get("/readyz").await;
+        assert_eq!((unready.status(), &unready.json()["store"]), (503, &"unavailable".into()));
+        assert_eq!(health.get("/healthz").await.status(), 200, "a restart would not mend it");
         tampered.mend().await;
         let mut last = None;
         until("it takes events again", async || {
@@ -88,6 +93,7 @@ async fn while_the_disk_fails_nothing_is_promised_and_afterwards_all_is_well_by_
             last.is_some()
         })
         .await;
+        assert_eq!(health.get("/readyz").await.status(), 200);
         let target = Target::answering(200, "").await;
         let agent = story.agent(&target).await;
         assert_eq!(bodies(&target.has_seen(2).await), ["before", "after"]);
