@@ -96,7 +96,7 @@ async fn whoever_has_connected_before_the_door_closes_is_answered() {
     }
     until("they are under way", async || answered.load(Ordering::Relaxed) >= BEFORE).await;
     relay.process().signal(Signal::TERM);
-    until("nothing new is taken", async || TcpStream::connect(address).await.is_err()).await;
+    until("it drains", async || relay.process().said().contains("the relay shuts down")).await;
     late.send(relay.provider(&endpoint).request("POST", "/").body("late").bytes()).await;
     assert!(matches!(late.answer_to("POST").await.status(), 200 | 202));
     soon("all are refused in the end", senders.join_all()).await;
