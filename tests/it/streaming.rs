@@ -172,15 +172,19 @@ async fn an_answer_that_breaks_off_does_not_look_whole() {
     }
 }
 
-#[tokio::test]
-async fn a_caller_who_reads_nothing_holds_nobody_else_up() {
+/// Answers `/large` with 32 MiB, and everything else with a word.
+async fn large_and_small() -> Target {
     let large = vec![7; 32 << 20];
-    let target = Target::scripted(move |asked| match asked.path() {
+    Target::scripted(move |asked| match asked.path() {
         b"/large" => Written::answer(200).body(&large).bytes(),
         _ => Written::answer(200).body("small").bytes(),
     })
-    .await;
-    let journey = Journey::to(target).await;
+    .await
+}
+
+#[tokio::test]
+async fn a_caller_who_reads_nothing_holds_nobody_else_up() {
+    let journey = Journey::to(large_and_small().await).await;
     let through = journey.through();
     let mut stalled = through.begin(&through.request("GET", "/large")).await;
     soon("the head", stalled.head()).await.unwrap();
@@ -203,13 +207,7 @@ async fn dawdle(mut caller: Connection) {
 async fn a_caller_who_reads_slowly_leaves_the_others_as_fast_as_they_were() {
     /// Another program may take the machine for a while: a caller who holds the others up does so each time.
     const TRIES: usize = 3;
-    let large = vec![7; 32 << 20];
-    let target = Target::scripted(move |asked| match asked.path() {
-        b"/large" => Written::answer(200).body(&large).bytes(),
-        _ => Written::answer(200).body("small").bytes(),
-    })
-    .await;
-    let journey = Journey::to(target).await;
+    let journey = Journey::to(large_and_small().await).await;
     let (to, path) = (journey.relay.address, format!("{}/small", journey.endpoint.path));
     let p99 = async || {
         let request = post(to, &path, 100, false);
