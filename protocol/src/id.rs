@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 /// The id of an event: a UUIDv7 (RFC 9562 §5.7), so ids sort by the time the relay took the event.
 ///
@@ -19,10 +18,12 @@ const PREFIX: &str = "evt_";
 const DIGITS: usize = 26;
 
 impl EventId {
-    /// A new id, greater than every id this process made before.
+    /// A new id; among those of one millisecond its place is random.
     #[must_use]
     pub fn now() -> Self {
-        Self(Uuid::now_v7().into_bytes())
+        // Without the counter that the library's own clock has: it is one for all threads, and whoever wants order among
+        // ids of one millisecond takes the `successor`.
+        Self(Uuid::new_v7(Timestamp::now(NoContext)).into_bytes())
     }
 
     /// A new id; in the millisecond after the one of `newest` when that is ahead of the clock.
@@ -134,9 +135,14 @@ impl fmt::Display for StreamId {
 /// The name of an endpoint or a group: 1 to 46 characters of `a-z 0-9 -`, beginning and ending with none of `-`.
 ///
 /// 46, so that the name with its 17 characters of key fits into one DNS label (RFC 1035 §2.3.4).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Kept in place and not behind a counter that all threads share: every event names an endpoint or a group several times.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(Arc<str>);
+pub struct Name {
+    /// Filled up with zeros, which come before every character: so names sort as their texts do.
+    text: [u8; Self::MAX],
+    length: u8,
+}
 
 impl Name {
     /// The longest name, in characters.
@@ -145,14 +151,26 @@ impl Name {
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.text[..usize::from(self.length)]).expect("it is ASCII")
     }
 
     /// The group that answers providers: `main`.
     #[must_use]
     pub fn main() -> Self {
-        static MAIN: LazyLock<Name> = LazyLock::new(|| Name("main".into()));
-        MAIN.clone()
+        Self::of(b"main")
+    }
+
+    /// At most [`Name::MAX`] characters that were looked at.
+    fn of(name: &[u8]) -> Self {
+        let mut text = [0; Self::MAX];
+        text[..name.len()].copy_from_slice(name);
+        Self { text, length: name.len() as u8 }
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Name").field(&self.as_str()).finish()
     }
 }
 
@@ -169,7 +187,7 @@ impl FromStr for Name {
         let bytes = text.as_bytes();
         let ends = bytes.first().is_some_and(plain) && bytes.last().is_some_and(plain);
         if ends && bytes.len() <= Self::MAX && bytes.iter().all(|c| plain(c) || *c == b'-') {
-            Ok(Self(text.into()))
+            Ok(Self::of(bytes))
         } else {
             Err(NotAName(text.chars().take(80).collect()))
         }
@@ -186,13 +204,13 @@ impl TryFrom<String> for Name {
 
 impl From<Name> for String {
     fn from(name: Name) -> Self {
-        name.0.as_ref().into()
+        name.as_str().into()
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -217,9 +235,11 @@ mod tests {
     }
 
     #[test]
-    fn ids_grow_and_tell_their_time() {
-        let ids: Vec<EventId> = (0..10_000).map(|_| EventId::now()).collect();
-        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+    fn ids_tell_their_time_and_none_is_made_twice() {
+        let mut ids: Vec<EventId> = (0..10_000).map(|_| EventId::now()).collect();
+        assert!(ids.windows(2).all(|pair| pair[0].unix_ms() <= pair[1].unix_ms()));
+        ids.sort();
+        assert!(ids.windows(2).all(|pair| pair[0] != pair[1]));
         assert!(EventId::first_at(ids[0].unix_ms()) <= ids[0]);
         assert!(EventId::first_at(ids[0].unix_ms() + 1) > ids[0]);
     }
@@ -236,6 +256,16 @@ mod tests {
                 assert!(next.unix_ms() - id.unix_ms() <= 1);
             }
         }
+    }
+
+    #[test]
+    fn names_sort_as_their_texts_do_and_come_out_as_they_went_in() {
+        let longest = "z".repeat(Name::MAX);
+        let texts = ["a", "a-a", "a0", "aa", "ab", "b", "main", "maina", &longest];
+        let names: Vec<Name> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        assert!(names.is_sorted());
+        assert!(names.iter().map(Name::as_str).eq(texts));
+        assert_eq!(Name::main(), names[6]);
     }
 
     #[test]

@@ -22,8 +22,9 @@ impl Ids {
 
     /// A new id.
     pub(super) fn next(&self) -> EventId {
+        let now = EventId::now();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = EventId::now().max(last.successor());
+        *last = now.max(last.successor());
         *last
     }
 }
