@@ -49,7 +49,7 @@ pub(super) async fn attempt(work: Arc<Work>, incoming: Incoming) {
         work.notices.tell(Notice::Started(attempt.clone()));
     }
     let stream = Arc::new(stream);
-    let mut asked = pin!(ask(&work, route, &stream, &request, body, end));
+    let mut asked = pin!(ask(&work, route, &stream, &request, body, end, started));
     let result = tokio::select! {
         biased;
         result = &mut asked => result,
@@ -68,17 +68,18 @@ async fn ask(
     request: &Request,
     body: Bytes,
     end: bool,
+    started: Instant,
 ) -> Result<u16, String> {
     let target = &route.target;
     let limit = Duration::from_millis(request.deadline_ms.into()).min(target.answer_timeout());
-    let until = tokio::time::Instant::now() + limit;
+    let until = tokio::time::Instant::from_std(started) + limit;
     let key = (request.subscription, request.event);
     if request.resent
         && let Ok(Some(earlier)) = Box::pin(timeout(limit, work.memory.earlier(key))).await
     {
         return Ok(repeat(stream, earlier));
     }
-    let running = work.memory.begin(key);
+    let running = work.memory.begin(work.line, key, started);
     let passed = match &route.verifier {
         Some(verifier) => {
             // Boxed, so that what most attempts never need does not weigh on all of them.

@@ -16,7 +16,6 @@ use relay_protocol::hello::Subscription;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::answered::AnswerMemory;
 use crate::dial::RelayUrl;
@@ -113,10 +112,10 @@ pub struct Setup {
 struct Work {
     /// With connections of this line's own: those of another would wake another thread.
     routes: Vec<Route>,
+    /// Which line it is.
+    line: usize,
     memory: Arc<AnswerMemory>,
     notices: Notices,
-    /// Every attempt under way, whichever line it came over.
-    attempts: TaskTracker,
 }
 
 /// A running `relay-client`, before it runs.
@@ -128,8 +127,6 @@ pub struct Agent {
     instance: String,
     /// For each line.
     works: Vec<Arc<Work>>,
-    /// Every attempt under way, whichever line it came over.
-    attempts: TaskTracker,
     notices: Notices,
     lines: Lines,
     /// Told when the machine has slept: every line is opened anew.
@@ -141,14 +138,12 @@ impl Agent {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let Setup { relay, way, token, routes, lines, max_streams, notices } = setup;
-        let (memory, attempts) = (Arc::new(AnswerMemory::default()), TaskTracker::new());
-        let work = |_| {
-            Arc::new(Work {
-                routes: routes.iter().map(Route::apart).collect(),
-                memory: Arc::clone(&memory),
-                notices: notices.clone(),
-                attempts: attempts.clone(),
-            })
+        let lines = usize::from(lines.max(1));
+        let memory = Arc::new(AnswerMemory::new(lines));
+        let work = |line| {
+            let routes = routes.iter().map(Route::apart).collect();
+            let (memory, notices) = (Arc::clone(&memory), notices.clone());
+            Arc::new(Work { routes, line, memory, notices })
         };
         Self {
             relay,
@@ -156,8 +151,7 @@ impl Agent {
             token,
             max_streams,
             instance: format!("{:032x}", fastrand::u128(..)),
-            works: (0..lines.max(1)).map(work).collect(),
-            attempts,
+            works: (0..lines).map(work).collect(),
             notices: notices.clone(),
             lines: Lines::new(notices),
             woke_up: Notify::new(),
@@ -183,7 +177,6 @@ impl Agent {
         stop.cancelled().await;
         agent.notices.tell(Notice::Draining);
         agent.lines.drain(DRAIN).await;
-        agent.attempts.close();
         threads.end().await;
         tasks.shutdown().await;
     }

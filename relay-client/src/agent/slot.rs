@@ -121,7 +121,7 @@ impl Agent {
             Over::Moving { .. } => {
                 let (agent, work) = (Arc::clone(self), Arc::clone(work));
                 drop(on_list);
-                self.attempts.spawn(async move {
+                tokio::spawn(async move {
                     let _on_list = agent.lines.add(carrier, &welcome, &work.routes);
                     let _ = driver.await;
                 });
@@ -208,7 +208,7 @@ fn events(
         Event::Opened { stream, request, body, end } => {
             let incoming = Incoming { stream, request, body, end };
             // Boxed, so that it is moved as a pointer into its task, through it, and out of it when it is over.
-            work.attempts.spawn(Box::pin(attempt(Arc::clone(&work), incoming)));
+            tokio::spawn(Box::pin(attempt(Arc::clone(&work), incoming)));
         }
         Event::Welcome(welcome) => {
             if let Some(welcomed) = welcomed.take() {
