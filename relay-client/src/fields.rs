@@ -9,14 +9,17 @@ use relay_protocol::webhook::{Fields, FieldsBuilder, is_end_to_end};
 pub fn end_to_end(headers: &HeaderMap, skip: impl Fn(&HeaderName) -> bool) -> FieldsBuilder {
     let mut fields = Fields::with_capacity(64 * headers.len());
     let some_are_named = headers.contains_key(CONNECTION);
+    let mut takes_trailers = false;
     for (name, value) in headers {
         let bytes = name.as_str().as_bytes();
         let is_named = || some_are_named && named_by_connection(headers, name);
-        if is_end_to_end(bytes) && !skip(name) && !is_named() {
+        if !is_end_to_end(bytes) {
+            takes_trailers |= *name == TE && asks_for_trailers(value);
+        } else if !skip(name) && !is_named() {
             fields.push(bytes, value.as_bytes());
         }
     }
-    if wants_trailers(headers) {
+    if takes_trailers {
         fields.push(b"te", b"trailers");
     }
     fields
@@ -25,7 +28,11 @@ pub fn end_to_end(headers: &HeaderMap, skip: impl Fn(&HeaderName) -> bool) -> Fi
 /// Whether the sender of a request says that it takes trailers (RFC 9110 §10.1.4).
 #[must_use]
 pub fn wants_trailers(headers: &HeaderMap) -> bool {
-    tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case(b"trailers"))
+    headers.get_all(TE).iter().any(asks_for_trailers)
+}
+
+fn asks_for_trailers(te: &HeaderValue) -> bool {
+    tokens(te).any(|token| token.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// The header map of a block, with values sharing its memory.
@@ -51,13 +58,13 @@ pub fn trailers(headers: &HeaderMap) -> Fields {
 }
 
 fn named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
-    tokens(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    let mut named = headers.get_all(CONNECTION).iter().flat_map(tokens);
+    named.any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
-/// The comma-separated tokens of a field.
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    let values = headers.get_all(name).into_iter();
-    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+/// The comma-separated tokens of a field's value.
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
