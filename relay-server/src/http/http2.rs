@@ -69,7 +69,7 @@ pub(super) async fn serve(front: Front, socket: Socket, peer: Peer) {
         async move {
             let (parts, body) = request.into_parts();
             let response = match malformed::refuse(&parts) {
-                Ok(()) => door.serve(http::Request::from_parts(parts, body), peer, asking).await?,
+                Ok(()) => door.serve(http::Request::from_parts(parts, body), &peer, asking).await?,
                 Err(problem) => problem.response(&request_id()).map(ResponseBody::whole),
             };
             Ok::<_, Infallible>(stream.answered(response, bodiless))
@@ -92,7 +92,7 @@ pub(super) async fn serve(front: Front, socket: Socket, peer: Peer) {
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         why = patience.as_mut() => return tracing::debug!(address = %peer.address, why, "a connection was cut"),
-        () = front.draining.cancelled() => {
+        () = front.draining.begun() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,

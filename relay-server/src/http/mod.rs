@@ -2,17 +2,17 @@
 
 mod body;
 mod caller;
+mod draining;
 mod http2;
 mod lobby;
 mod routes;
 
 use std::convert::Infallible;
-use std::future::{poll_fn, ready};
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,7 +20,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use relay_client::socket::Socket;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::event::Sender;
@@ -29,6 +28,7 @@ use crate::workers::{BACKLOG, hear_no_more};
 
 pub use body::ResponseBody;
 pub use caller::{Asking, CallerSocket};
+pub use draining::Draining;
 pub use lobby::Lobby;
 pub use routes::{HOOKS, Routes};
 
@@ -100,15 +100,15 @@ pub enum Door {
 }
 
 impl Door {
-    fn serve(
+    async fn serve(
         &self,
         request: Request<Incoming>,
-        peer: Peer,
+        peer: &Peer,
         asking: Asking,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + use<> {
+    ) -> Result<Response<ResponseBody>, Infallible> {
         match self {
-            Self::Relay(routes) => Either::Left(Arc::clone(routes).serve(request, peer, asking)),
-            Self::Lobby(lobby) => Either::Right(ready(Ok(lobby.serve(&request, &peer)))),
+            Self::Relay(routes) => routes.serve(request, peer, asking).await,
+            Self::Lobby(lobby) => Ok(lobby.serve(&request, peer)),
         }
     }
 }
@@ -125,14 +125,14 @@ pub struct Front {
     /// Every connection under way.
     pub connections: TaskTracker,
     /// Told to finish what is under way and take no more.
-    pub draining: CancellationToken,
+    pub draining: Draining,
 }
 
 impl Front {
     /// One without connections.
     #[must_use]
     pub fn new(door: Door, tls: Option<Arc<Tls>>, header_timeout: Duration) -> Self {
-        let (connections, draining) = (TaskTracker::new(), CancellationToken::new());
+        let (connections, draining) = (TaskTracker::new(), Draining::default());
         Self { door, tls, header_timeout, connections, draining }
     }
 
@@ -141,7 +141,7 @@ impl Front {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = self.draining.cancelled() => return self.accept_the_rest(listener),
+                () = self.draining.begun() => return self.accept_the_rest(listener),
             };
             match accepted {
                 Ok((socket, address)) => self.begin(socket, address),
@@ -180,8 +180,8 @@ impl Front {
     }
 
     /// Completes when the relay drains and a request that was sent before has had the time to come.
-    async fn last_call(draining: CancellationToken) {
-        draining.cancelled().await;
+    async fn last_call(draining: Draining) {
+        draining.begun().await;
         // Boxed, as it is only now that it is needed.
         Box::pin(tokio::time::sleep(LAST_CALL)).await;
     }
@@ -206,11 +206,12 @@ impl Front {
     async fn serve(self, socket: Socket, peer: Peer) {
         let socket = CallerSocket::new(socket, self.header_timeout, peer.asking.clone());
         let (address, phase) = (peer.address, peer.asking.clone());
-        let door = self.door.clone();
+        // One counter of the connection's own, instead of those of what all connections share.
+        let served = Arc::new((self.door.clone(), peer));
         let service = service_fn(move |request| {
             // From here on, not from the first poll: the end of the caller's sending side may be read before that.
-            let asking = peer.asking.asking();
-            door.serve(request, peer.clone(), asking)
+            let (asking, served) = (served.1.asking.asking(), Arc::clone(&served));
+            async move { served.0.serve(request, &served.1, asking).await }
         });
         let mut builder = http1::Builder::new();
         // The socket itself is impatient with slow heads: the library's own timer costs one timer a request.
@@ -225,12 +226,12 @@ impl Front {
             // First of all what has come: the library closes a connection on which it has read nothing yet.
             let ended = connection.as_mut().poll(cx);
             // Its waker stays where it is until it is used: after the first time a look at the token is enough.
-            if ended.is_ready() || told || watched && !draining.is_cancelled() {
+            if ended.is_ready() || told || watched && !draining.has_begun() {
                 return ended;
             }
             watched = true;
             let called = last_call.as_mut().poll(cx).is_ready();
-            told = called || draining.is_cancelled() && !phase.is_idle();
+            told = called || draining.has_begun() && !phase.is_idle();
             if !told {
                 return ended;
             }

@@ -49,22 +49,22 @@ enum Route {
 impl Routes {
     /// Answers one request.
     pub(super) async fn serve(
-        self: Arc<Self>,
+        &self,
         request: Request<Incoming>,
-        peer: Peer,
+        peer: &Peer,
         asking: Asking,
     ) -> Result<Response<ResponseBody>, Infallible> {
         peer.asking.owes(!request.body().is_end_stream());
         let route = self.route(&request);
-        let route = route.and_then(|route| self.admit(route, request.uri().path(), &peer));
+        let route = route.and_then(|route| self.admit(route, request.uri().path(), peer));
         // Only where a target is asked does a caller that has gone quiet have time.
         let _asking = matches!(route, Ok(Route::Hook { .. })).then_some(asking);
         Ok(match route {
             Ok(Route::Hook { endpoint, path }) => {
-                ingress::answer(self.ingress.take(request, endpoint, path, &peer).await, &peer)
+                ingress::answer(self.ingress.take(request, endpoint, path, peer).await, peer)
             }
-            Ok(Route::Connect) => self.connect(request, &peer),
-            Ok(Route::Api) => Box::pin(self.call_api(request, &peer)).await,
+            Ok(Route::Connect) => self.connect(request, peer),
+            Ok(Route::Api) => Box::pin(self.call_api(request, peer)).await,
             Err(problem) => problem.response(&request_id()).map(ResponseBody::whole),
         })
     }

@@ -156,7 +156,7 @@ impl Server {
         // Agents first: they take no new events from here and open their lines elsewhere, or come back later.
         self.rooms.sessions.go_away(limit, RECONNECT_WITHIN);
         // Then the door: what is under way is answered, nothing new is accepted.
-        self.rooms.front.draining.cancel();
+        self.rooms.front.draining.begin();
         self.rooms.front.connections.close();
         let drained = timeout(limit, async {
             self.rooms.front.connections.wait().await;
