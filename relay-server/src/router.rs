@@ -124,23 +124,8 @@ impl Router {
             let refused = tried.iter().any(|one| Arc::ptr_eq(one, &seat.session));
             !refused && (!queued || !seat.served().held)
         };
-        let here = here();
-        let rank = |seat: &Seat| (seat.session.worker != here, seat.session.line);
-        let mut best: Option<(&Seat, usize)> = None;
-        for seat in
-            group.seats.iter().filter(untried).filter(|seat| seat.session.carrier.room() > 0)
-        {
-            let load = seat.session.carrier.stream_count();
-            let better = best.is_none_or(|(other, least)| {
-                let same_agent = other.session.instance == seat.session.instance;
-                if same_agent { rank(seat) < rank(other) } else { load < least }
-            });
-            if better {
-                best = Some((seat, load));
-            }
-        }
-        match best {
-            Some((seat, _)) => Route::To(Arc::clone(&seat.session), seat.subscription),
+        match best(&group.seats, untried) {
+            Some(seat) => Route::To(Arc::clone(&seat.session), seat.subscription),
             None if group.seats.iter().any(|seat| seat.session.carrier.is_taking()) => Route::Full,
             // It has just gone or come, and its seat is not up to date yet.
             None if !group.seats.is_empty() => Route::Away,
@@ -231,6 +216,30 @@ impl Router {
             }
         }
     }
+}
+
+/// The seat that gets the next event.
+fn best(seats: &[Seat], may: impl Fn(&&Seat) -> bool) -> Option<&Seat> {
+    let here = here();
+    let rank = |seat: &&Seat| (seat.session.worker != here, seat.session.line);
+    let has_room = |seat: &&Seat| seat.session.carrier.room() > 0;
+    // Mostly there is one agent, and a line at hand: a look at the others would disturb the threads that drive them.
+    let alone = seats.windows(2).all(|two| two[0].session.instance == two[1].session.instance);
+    if alone && let Some(seat) = seats.iter().filter(&may).min_by_key(rank).filter(has_room) {
+        return Some(seat);
+    }
+    let mut best: Option<(&Seat, usize)> = None;
+    for seat in seats.iter().filter(may).filter(has_room) {
+        let load = seat.session.carrier.stream_count();
+        let better = best.is_none_or(|(other, least)| {
+            let same_agent = other.session.instance == seat.session.instance;
+            if same_agent { rank(&seat) < rank(&other) } else { load < least }
+        });
+        if better {
+            best = Some((seat, load));
+        }
+    }
+    best.map(|(seat, _)| seat)
 }
 
 /// A session's seats; given up when dropped.
