@@ -255,7 +255,10 @@ impl Record {
     }
 
     fn settle(&mut self, result: AttemptResult, next: Next) {
-        if std::mem::replace(&mut self.settled, true) {
+        let unseen = self.endpoint.settings.capture == Capture::None;
+        if std::mem::replace(&mut self.settled, true)
+            || unseen && matches!(self.source, Source::Here(_))
+        {
             return;
         }
         let attempt = Some(self.attempt(result));
@@ -272,11 +275,8 @@ impl Record {
         }
     }
 
-    /// Keeps what the endpoint wants of an event that is over: its head, or nothing.
+    /// Keeps what the endpoint wants of an event that is over: its head.
     fn keep_head(&self, payload: &Payload, settlement: Settlement) {
-        if self.endpoint.settings.capture == Capture::None {
-            return;
-        }
         let event = self.event(payload);
         match self.store.note(self.acceptance(event, &self.live(), false)) {
             Ok(()) => self.store.settle(settlement),

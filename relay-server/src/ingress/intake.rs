@@ -80,7 +80,11 @@ pub fn refuse_declared(body: &Incoming, max: u64) -> Result<(), Problem> {
 ///
 /// # Errors
 /// When it breaks off, stands still or is too large.
-pub async fn first_look(mut body: Incoming, bounds: &Bounds) -> Result<FirstLook, Problem> {
+pub async fn first_look(
+    mut body: Incoming,
+    max: u64,
+    budget: &Budget,
+) -> Result<FirstLook, Problem> {
     if body.is_end_stream() {
         return Ok(FirstLook::Whole(Whole {
             bytes: Bytes::new(),
@@ -95,24 +99,24 @@ pub async fn first_look(mut body: Incoming, bounds: &Bounds) -> Result<FirstLook
     let mut pace = Pace::default();
     while !large && length <= GATHER {
         let Some(frame) = pace.frame(&mut body).await? else {
-            return whole(begun, Fields::default(), bounds, gathering);
+            return whole(begun, Fields::default(), budget, gathering);
         };
         match frame.into_data() {
             Ok(bytes) => {
                 length += bytes.len();
-                if length as u64 > bounds.max {
-                    return Err(too_large(bounds.max));
+                if length as u64 > max {
+                    return Err(too_large(max));
                 }
                 begun.push(bytes);
                 if body.is_end_stream() {
-                    return whole(begun, Fields::default(), bounds, gathering);
+                    return whole(begun, Fields::default(), budget, gathering);
                 }
                 if gathering.is_none() {
-                    gathering = Some(bounds.budget.take(GATHER).ok_or_else(overloaded)?);
+                    gathering = Some(budget.take(GATHER).ok_or_else(overloaded)?);
                 }
             }
             Err(frame) => {
-                return whole(begun, trailers(frame)?, bounds, gathering);
+                return whole(begun, trailers(frame)?, budget, gathering);
             }
         }
     }
@@ -122,12 +126,12 @@ pub async fn first_look(mut body: Incoming, bounds: &Bounds) -> Result<FirstLook
 fn whole(
     begun: Vec<Bytes>,
     trailers: Fields,
-    bounds: &Bounds,
+    budget: &Budget,
     gathering: Option<Held>,
 ) -> Result<FirstLook, Problem> {
     let bytes = join(begun);
     drop(gathering);
-    let held = Some(bounds.budget.take(bytes.len()).ok_or_else(overloaded)?);
+    let held = Some(budget.take(bytes.len()).ok_or_else(overloaded)?);
     Ok(FirstLook::Whole(Whole { bytes, trailers, held }))
 }
 

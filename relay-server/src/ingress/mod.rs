@@ -82,22 +82,20 @@ impl Ingress {
         };
         let id = head.id;
         let named = |problem: Problem| (problem, id.to_string());
-        let bounds = Bounds { max: endpoint.settings.max_body, budget: self.budget.clone() };
-        intake::refuse_declared(&body, bounds.max).map_err(named)?;
+        let max = endpoint.settings.max_body;
+        let bounds = || Bounds { max, budget: self.budget.clone() };
+        intake::refuse_declared(&body, max).map_err(named)?;
         let length = http_body::Body::size_hint(&body).exact();
-        let first = intake::first_look(body, &bounds).await.map_err(named)?;
+        let first = intake::first_look(body, max, &self.budget).await.map_err(named)?;
         if let Some(headers) = headers {
             let proved = async {
-                let whole = self.whole(id, first, bounds, peer).await?;
+                let whole = self.whole(id, first, bounds(), peer).await?;
                 self.proved(checked::Unproved { head, headers, endpoint, whole, since }).await
             };
             return Box::pin(proved).await.map_err(named);
         }
         let head = Arc::new(head);
-        let arrived = |payload| {
-            let (head, endpoint) = (Arc::clone(&head), Arc::clone(&endpoint));
-            Arrived { head, endpoint, payload, since }
-        };
+        let arrived = |payload| Arrived { head, endpoint, payload, since };
         let (begun, rest) = match first {
             FirstLook::Whole(Whole { bytes, trailers, held }) => {
                 peer.has_all();
@@ -107,7 +105,7 @@ impl Ingress {
             }
             FirstLook::More { begun, rest } => (begun, rest),
         };
-        let intake = Intake::new(head.id, Arc::clone(self.store.spool()), bounds);
+        let intake = Intake::new(id, Arc::clone(self.store.spool()), bounds());
         let arrived = arrived(Payload::Growing(Arc::clone(&intake), length));
         let growing = Growing { intake, begun, rest, peer: peer.clone() };
         let taken = Box::pin(self.growing(arrived, growing)).await;
