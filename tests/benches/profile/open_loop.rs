@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Times {
     /// In milliseconds from when each was due, in order of length.
     millis: Vec<f64>,
+    /// In milliseconds from when each was sent, in order of length.
+    from_sent: Vec<f64>,
     pub(crate) failed: usize,
     pub(crate) bytes: u64,
 }
@@ -33,8 +35,12 @@ pub(crate) struct Times {
 impl Times {
     /// How long this share took at the most.
     pub(crate) fn quantile(&self, share: f64) -> f64 {
-        let last = self.millis.len().saturating_sub(1);
-        self.millis.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
+        quantile(&self.millis, share)
+    }
+
+    /// How long half of the answers took at the most from when their requests were sent: without the timer's own delay.
+    pub(crate) fn median_from_sent(&self) -> f64 {
+        quantile(&self.from_sent, 0.5)
     }
 
     pub(crate) fn answered(&self) -> usize {
@@ -53,6 +59,11 @@ impl Times {
             self.quantile(1.0)
         )
     }
+}
+
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
 }
 
 /// Bodies as webhooks have them, or all of one length.
@@ -102,9 +113,11 @@ pub(crate) async fn post_among(
                 let request = Written::request("POST", &paths[n as usize % paths.len()])
                     .field("Host", "relay")
                     .body(body);
+                let sent = Instant::now();
                 match timeout(PATIENCE, one(to, &mut kept, &request)).await {
                     Ok(Some(200..300)) => {
                         times.millis.push(due.elapsed().as_secs_f64() * 1000.0);
+                        times.from_sent.push(sent.elapsed().as_secs_f64() * 1000.0);
                         times.bytes += body.len() as u64;
                     }
                     _ => times.failed += 1,
@@ -114,12 +127,14 @@ pub(crate) async fn post_among(
     }
     let mut all = Times::default();
     while let Some(times) = posting.join_next().await {
-        let Times { millis, failed, bytes } = times.expect("no panic");
+        let Times { millis, from_sent, failed, bytes } = times.expect("no panic");
         all.millis.extend(millis);
+        all.from_sent.extend(from_sent);
         all.failed += failed;
         all.bytes += bytes;
     }
     all.millis.sort_by(f64::total_cmp);
+    all.from_sent.sort_by(f64::total_cmp);
     all
 }
 
