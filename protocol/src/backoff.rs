@@ -31,7 +31,14 @@ impl Backoff {
         doubled.map_or(self.max, |wait| wait.min(self.max))
     }
 
-    /// Starts over. Call it after a stable time only, else a peer that accepts and drops is hammered.
+    /// Starts over if what was tried has lasted at least so long: a peer that accepts and drops is not to be hammered.
+    pub fn lasted(&mut self, time: Duration, stable: Duration) {
+        if time >= stable {
+            self.reset();
+        }
+    }
+
+    /// Starts over. Call it after a stable time only.
     pub fn reset(&mut self) {
         self.tries = 0;
     }
@@ -57,5 +64,17 @@ mod tests {
         }
         wait.reset();
         assert_eq!(wait.next(0.5), Duration::from_millis(125));
+    }
+
+    #[test]
+    fn whoever_is_dropped_soon_after_it_was_accepted_waits_longer_each_time() {
+        let (first, stable) = (Duration::from_millis(250), Duration::from_secs(30));
+        let mut wait = Backoff::new(first, Duration::from_secs(30));
+        for tries in 0..5 {
+            assert_eq!(wait.next(1.0), first * 2u32.pow(tries));
+            wait.lasted(stable - Duration::from_millis(1), stable);
+        }
+        wait.lasted(stable, stable);
+        assert_eq!(wait.next(1.0), first);
     }
 }

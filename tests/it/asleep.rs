@@ -26,5 +26,7 @@ async fn an_agent_whose_machine_has_slept_opens_its_lines_anew_within_five_secon
     wall.set("+2h");
     until("both are opened anew", async || opened(&mut relay) == 4).await;
     assert!(slept.elapsed() < Duration::from_secs(5), "{:?}", slept.elapsed());
+    let told = |relay: &mut Relay| relay.process().said().matches("the machine has slept").count();
+    until("the relay is told of both why they ended", async || told(&mut relay) == 2).await;
     assert_eq!(relay.provider(&endpoint).post("/", "x").await.text(), "x");
 }

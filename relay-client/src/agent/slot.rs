@@ -72,9 +72,7 @@ impl Agent {
                 Err(why) => Over::Slow { why: why.clone() },
             };
             let slow = matches!(over, Over::Slow { .. });
-            if started.elapsed() >= STABLE {
-                backoff.reset();
-            }
+            backoff.lasted(started.elapsed(), STABLE);
             let (why, wait) = match over {
                 Over::Retry { why, after } => {
                     (why, after.unwrap_or_default() + backoff.next(fastrand::f64()))
@@ -126,7 +124,11 @@ impl Agent {
                     let _ = driver.await;
                 });
             }
-            Over::Woke => carrier.close(close::GOING_AWAY, "the machine has slept"),
+            // It ends by itself, once the relay has been told or could not be; that is not waited for.
+            Over::Woke => {
+                carrier.close(close::GOING_AWAY, "the machine has slept");
+                tokio::spawn(async move { drop(driver.await) });
+            }
             Over::Retry { .. } | Over::Slow { .. } => {}
         }
         over
