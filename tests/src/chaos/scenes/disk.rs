@@ -9,8 +9,9 @@ use crate::chaos::rig::Rig;
 use crate::relay::Relay;
 use crate::wait::holds_within;
 
-/// The disk's size, in MiB: far more than what is posted between two fillings.
-const DISK: u32 = 512;
+/// The disk's size, in MiB, and what it has for each round besides: more than what is posted in one, all of which stays.
+const DISK: u32 = 256;
+const DISK_FOR_ROUND: u32 = 8;
 
 /// How many refusals show that the relay has noticed.
 const REFUSALS: usize = 20;
@@ -29,7 +30,7 @@ pub async fn disk_full(rounds: u32) -> Result<Report, String> {
     let begun = Instant::now();
     let mut relay = Relay::program(&[]).await;
     relay.stop().await;
-    let disk = SmallDisk::at(&relay.data.path().join("store"), DISK)?;
+    let disk = SmallDisk::at(&relay.data.path().join("store"), DISK + DISK_FOR_ROUND * rounds)?;
     relay.resume_program().await;
     let mut rig = Rig::of(relay, &[]).await;
     rig.start_agent();
