@@ -22,6 +22,8 @@ struct Pages {
     unknown: Vec<String>,
     /// How often anything arrived.
     arrived: u64,
+    /// How many events wait to be taken: counted, for it is asked often, and there may be very many.
+    waiting: usize,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,24 @@ impl Arrival {
     }
 }
 
+impl Posted {
+    /// Whether it was promised and has not been taken by the target.
+    fn waits(&self) -> bool {
+        self.promised.is_some() && !self.arrivals.iter().any(Arrival::was_taken)
+    }
+}
+
+impl Pages {
+    /// Takes something down of a posted event; `false` when nothing like it was posted.
+    fn change(&mut self, mark: &Mark, take_down: impl FnOnce(&mut Posted)) -> bool {
+        let Some(posted) = self.posted.get_mut(mark) else { return false };
+        let before = posted.waits();
+        take_down(posted);
+        self.waiting = self.waiting + usize::from(posted.waits()) - usize::from(before);
+        true
+    }
+}
+
 impl Ledger {
     /// An event is about to be posted; once only.
     pub fn posts(&self, mark: &Mark, digest: Digest) {
@@ -71,12 +91,10 @@ impl Ledger {
 
     /// Its provider was answered, with this id if any.
     pub fn answered(&self, mark: &Mark, status: u16, event_id: Option<String>) {
-        if let Some(posted) = self.lock().posted.get_mut(mark) {
-            match status {
-                200..300 => posted.promised = Some(event_id),
-                _ => posted.refused = Some(status),
-            }
-        }
+        self.lock().change(mark, |posted| match status {
+            200..300 => posted.promised = Some(event_id),
+            _ => posted.refused = Some(status),
+        });
     }
 
     /// A request came to the target, saying that it is this.
@@ -84,20 +102,16 @@ impl Ledger {
         let mut pages = self.lock();
         pages.arrived += 1;
         arrival.at = pages.arrived;
-        match said.parse().ok().and_then(|mark: Mark| pages.posted.get_mut(&mark)) {
-            Some(posted) => posted.arrivals.push(arrival),
-            None => pages.unknown.push(said.to_owned()),
+        let mark: Option<Mark> = said.parse().ok();
+        if !mark.is_some_and(|mark| pages.change(&mark, |posted| posted.arrivals.push(arrival))) {
+            pages.unknown.push(said.to_owned());
         }
     }
 
     /// How many events were promised and have not been taken by the target.
     #[must_use]
     pub fn outstanding(&self) -> usize {
-        let pages = self.lock();
-        let waits = |posted: &&Posted| {
-            posted.promised.is_some() && !posted.arrivals.iter().any(Arrival::was_taken)
-        };
-        pages.posted.values().filter(waits).count()
+        self.lock().waiting
     }
 
     /// How many events were promised.
