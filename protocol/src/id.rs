@@ -135,6 +135,7 @@ impl fmt::Display for StreamId {
 /// The name of an endpoint or a group: 1 to 46 characters of `a-z 0-9 -`, beginning and ending with none of `-`.
 ///
 /// 46, so that the name with its 17 characters of key fits into one DNS label (RFC 1035 §2.3.4).
+///
 /// Kept in place and not behind a counter that all threads share: every event names an endpoint or a group several times.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -211,7 +211,10 @@ impl Front {
         let service = service_fn(move |request| {
             // From here on, not from the first poll: the end of the caller's sending side may be read before that.
             let (asking, served) = (served.1.asking.asking(), Arc::clone(&served));
-            async move { served.0.serve(request, &served.1, asking).await }
+            async move {
+                let (door, peer) = &*served;
+                door.serve(request, peer, asking).await
+            }
         });
         let mut builder = http1::Builder::new();
         // The socket itself is impatient with slow heads: the library's own timer costs one timer a request.

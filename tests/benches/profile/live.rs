@@ -1,5 +1,5 @@
-//! What it costs the caller of a live event that it is recorded: at the rates of the load, and at one that fills half of
-//! two cores. In turns, so that whatever else the machine does falls on both alike.
+//! What it costs the caller of a live event that it is recorded: at the rates of the load, and at one far above them. In
+//! turns, so that whatever else the machine does falls on both alike.
 
 use std::time::Duration;
 

@@ -6,8 +6,8 @@
 //! target that answers 429 and 503, one slow endpoint of 50; `BENCH_SHARE` (1.0) of its three minutes), `soak` (200/s for
 //! `BENCH_MINUTES` (10), only if it is named), `live` (what recording costs a live answer), `acks` (200/s, bursts of
 //! 2,000/s, the agent away and back), `drain` (a backlog at a set rate), `start` (after a `kill -9` with many events kept);
-//! all of them if none is named. Bodies are as large as webhooks' are: half below 2 KB,
-//! 1 % above 60 KB. `BENCH_SECONDS` (20) for each phase, `BENCH_BACKLOG` (100000), `BENCH_KEPT` (1000000).
+//! all of them if none is named. Bodies are as large as webhooks' are: half below 2 KB, 1 % above 60 KB. `BENCH_SECONDS`
+//! (20) for each phase, `BENCH_BACKLOG` (100000), `BENCH_KEPT` (1000000).
 
 mod acks;
 mod drain;
