@@ -19,6 +19,10 @@ use tokio_rustls::TlsStream;
 
 pub use tls::{Hint, Trust};
 
+/// Up to how many bytes of several pieces are copied together and written as one: for less than a message's usual head and
+/// body, that costs less than to have the kernel gather them.
+const COPIED_MAX: usize = 2048;
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -168,6 +172,16 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
     Ok(stream)
 }
 
+/// Several pieces as one, if there are several and they have room.
+fn together<'a>(pieces: &[io::IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u8]> {
+    let mut end = 0;
+    for piece in pieces {
+        room.get_mut(end..end + piece.len())?.copy_from_slice(piece);
+        end += piece.len();
+    }
+    (pieces.len() > 1).then_some(&room[..end])
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -200,6 +214,10 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let mut room = [0; COPIED_MAX];
+        if let Some(together) = together(bufs, &mut room) {
+            return self.poll_write(cx, together);
+        }
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
@@ -225,5 +243,18 @@ impl AsyncWrite for Socket {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_are_put_together_in_their_order() {
+        let pieces = [&b"head"[..], b"", b"body"].map(io::IoSlice::new);
+        assert_eq!(together(&pieces, &mut [0; 8]), Some(&b"headbody"[..]));
+        assert_eq!(together(&pieces, &mut [0; 7]), None);
+        assert_eq!(together(&pieces[..1], &mut [0; 8]), None);
     }
 }

@@ -48,7 +48,7 @@ pub enum Event {
 ///
 /// Left to the driver alone, a batch is as large as the number of callers, and relay and agent work in turns: while one
 /// fills its batch, the other has nothing to do.
-const WRITE_AT: usize = 8;
+const WRITE_AT: usize = 16;
 
 /// How long a line that is to be closed may take to write out what it has: a peer that does not read stays no longer.
 const LAST_WORDS: Duration = Duration::from_secs(2);
