@@ -1,7 +1,9 @@
 //! How rows of new events get into their tables: several with one statement, which costs less than one by one.
 //!
 //! A statement of several rows would keep a copy of every page that it touches, so that it could undo the first rows when a
-//! later one fails. `OR FAIL` says that it need not: whoever meets an error here gives up the whole transaction.
+//! later one fails. `OR FAIL` says that it need not: whoever meets an error here gives up the whole transaction. Where a
+//! table's key is an integer that is given, SQLite keeps them all the same, which costs more than is saved: there it is
+//! one by one.
 
 use std::sync::LazyLock;
 
@@ -26,7 +28,8 @@ pub(super) trait Row {
 /// The statements that insert rows into a table.
 pub(super) struct Inserts {
     one: String,
-    many: String,
+    /// None where each row has a statement of its own.
+    many: Option<String>,
 }
 
 impl Inserts {
@@ -34,10 +37,13 @@ impl Inserts {
     pub(super) fn into(table: &str) -> Self {
         let row = format!("({})", vec!["?"; table.split(',').count()].join(","));
         let begin = format!("INSERT OR FAIL INTO {table} VALUES");
-        Self {
-            one: format!("{begin}{row}"),
-            many: format!("{begin}{}", [&row[..]; MANY].join(",")),
-        }
+        let many = format!("{begin}{}", [&row[..]; MANY].join(","));
+        Self { one: format!("{begin}{row}"), many: Some(many) }
+    }
+
+    /// The same, each row with a statement of its own.
+    fn one_by_one(self) -> Self {
+        Self { many: None, ..self }
     }
 }
 
@@ -56,9 +62,12 @@ impl Values<'_, '_> {
 
 /// Inserts these rows.
 pub(super) fn insert<R: Row>(connection: &Connection, rows: &[R]) -> rusqlite::Result<()> {
-    let (many, rest) = rows.as_chunks::<MANY>();
-    if !many.is_empty() {
-        let mut insert = connection.prepare_cached(&R::inserts().many)?;
+    let several = R::inserts().many.as_ref();
+    let (many, rest) = if several.is_some() { rows.as_chunks::<MANY>() } else { (&[][..], rows) };
+    if let Some(sql) = several
+        && !many.is_empty()
+    {
+        let mut insert = connection.prepare_cached(sql)?;
         many.iter().try_for_each(|rows| insert_with(&mut insert, rows))?;
     }
     if !rest.is_empty() {
@@ -124,7 +133,7 @@ pub(super) struct PayloadRow<'a> {
 impl Row for PayloadRow<'_> {
     fn inserts() -> &'static Inserts {
         const TABLE: &str = "payloads(n, fields, trailers, body, sums)";
-        static INSERTS: LazyLock<Inserts> = LazyLock::new(|| Inserts::into(TABLE));
+        static INSERTS: LazyLock<Inserts> = LazyLock::new(|| Inserts::into(TABLE).one_by_one());
         &INSERTS
     }
 
