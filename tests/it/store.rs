@@ -2,6 +2,7 @@
 
 mod replay;
 mod retention;
+mod stall;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

@@ -5,7 +5,7 @@ mod life;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use relay_client::api::Api;
 use relay_client::socket::Trust;
@@ -64,6 +64,8 @@ pub struct Here {
     served: JoinHandle<anyhow::Result<()>>,
     /// The memory for requests in flight.
     pub budget: relay_server::budget::Budget,
+    /// Weak: it is closed when the relay has ended.
+    store: Weak<Store>,
 }
 
 /// An endpoint of a relay.
@@ -169,6 +171,18 @@ impl Relay {
     pub fn in_flight(&self) -> usize {
         match &self.host {
             Host::Here(here) => here.budget.used(),
+            other => panic!("not here: {other:?}"),
+        }
+    }
+
+    /// The open store of a relay in this process.
+    ///
+    /// # Panics
+    /// When it runs elsewhere.
+    #[must_use]
+    pub fn store(&self) -> Arc<Store> {
+        match &self.host {
+            Host::Here(here) => here.store.upgrade().expect("it is open"),
             other => panic!("not here: {other:?}"),
         }
     }

@@ -147,6 +147,15 @@ impl Store {
         self.writer.health()
     }
 
+    /// Waits until the store is not far behind with what it was given, for up to 2 s: before an event is taken that is then
+    /// [noted](Self::note), so that who brings too many is slowed down.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] when it stays so far behind.
+    pub async fn room(&self) -> Result<(), StoreError> {
+        self.writer.room().await
+    }
+
     /// Notes an event that somebody else answers for; it is durable soon.
     ///
     /// # Errors

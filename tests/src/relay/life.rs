@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use relay_server::config::{SETTINGS, gather};
 use relay_server::store::OpenError;
@@ -32,9 +33,9 @@ impl Relay {
         let server = bind(&config).await;
         (self.address, self.lobby) = (server.address(), server.lobby_address());
         let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
-        let budget = server.budget().clone();
+        let (budget, store) = (server.budget().clone(), Arc::downgrade(server.store()));
         let served = tokio::spawn(server.run(stop.clone(), hurry.clone()));
-        self.host = Host::Here(Box::new(Here { stop, hurry, served, budget }));
+        self.host = Host::Here(Box::new(Here { stop, hurry, served, budget, store }));
     }
 
     /// Starts it again, as the real program, on the same port.

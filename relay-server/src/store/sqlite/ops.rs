@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
+use tokio::sync::Notify;
 
 use super::super::StoreError;
 use super::super::records::{Acceptance, Due, Promise, Receipt, Settlement, Want};
@@ -89,9 +90,15 @@ pub(super) struct Queue {
 pub(super) struct Shared {
     pub(super) queue: Mutex<Queue>,
     pub(super) wake: Condvar,
+    /// Tells the first of those who wait for room that there may be some.
+    pub(super) room: Notify,
 }
 
 impl Shared {
+    pub(super) fn new() -> Self {
+        Self { queue: Mutex::default(), wake: Condvar::new(), room: Notify::new() }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

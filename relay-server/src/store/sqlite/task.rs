@@ -134,7 +134,10 @@ impl Task {
         }
         loop {
             if !queue.ops.is_empty() {
-                return queue.slice(std::mem::take(&mut self.spare));
+                let slice = queue.slice(std::mem::take(&mut self.spare));
+                drop(queue);
+                shared.room.notify_one();
+                return slice;
             }
             let now = Instant::now();
             if std::mem::take(&mut queue.keeps_changed) {
@@ -271,6 +274,7 @@ impl Task {
         let mut written = std::mem::take(&mut self.written);
         let mut queue = self.shared.lock();
         queue.failed = Some(error.to_string());
+        self.shared.room.notify_one();
         let waiting = std::mem::take(&mut queue.ops);
         queue.ops.extend(written.settlements.drain(..).map(Op::Settle));
         queue.prompt = false;

@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::super::StoreError;
 use super::super::records::{Keep, Settlement};
@@ -20,6 +22,14 @@ use crate::endpoint::EndpointId;
 
 /// The most operations that wait; beyond them the store cannot keep up.
 const QUEUE_MAX: usize = 16 * 1024;
+
+/// With so many waiting, who brings a live event waits as well. It is enough for the stalls that disks have, and leaves
+/// room for those who need the store's answer.
+const ROOM: usize = QUEUE_MAX / 4 * 3;
+
+/// How long room is waited for: a disk that stalls holds providers up for a moment, and one that is too slow is told of
+/// before they give up.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The writer thread and its queue. Dropping it writes what waits and closes the database.
 pub(in super::super) struct Writer {
@@ -41,7 +51,7 @@ impl Writer {
         lock: File,
         spool: Arc<Spool>,
     ) -> rusqlite::Result<Self> {
-        let shared = Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new() });
+        let shared = Arc::new(Shared::new());
         let wakes = Wakes::default();
         let mut books = Books::read(&connection, wakes.clone())?;
         let transaction = connection.unchecked_transaction()?;
@@ -83,6 +93,27 @@ impl Writer {
     pub(in super::super) fn set_audit_retention(&self, age_ms: u64) {
         let mut queue = self.shared.lock();
         (queue.audit_ms, queue.keeps_changed) = (Some(age_ms), true);
+    }
+
+    /// Waits until there is room for what nobody waits for: that alone would not hold anybody up.
+    pub(in super::super) async fn room(&self) -> Result<(), StoreError> {
+        if self.shared.lock().has_room() {
+            return Ok(());
+        }
+        // Boxed: what is rare would weigh on every request otherwise.
+        let late = Box::pin(timeout(PATIENCE, self.wait_for_room())).await;
+        late.map_err(|_| StoreError::Overloaded)
+    }
+
+    async fn wait_for_room(&self) {
+        loop {
+            let freed = self.shared.room.notified();
+            if self.shared.lock().has_room() {
+                // Whoever comes next in line looks after this one.
+                return self.shared.room.notify_one();
+            }
+            freed.await;
+        }
     }
 
     pub(in super::super) fn submit(&self, op: Op, urgency: Urgency) -> Result<(), StoreError> {
@@ -137,6 +168,13 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+impl Queue {
+    /// Whether more may come; where nothing is taken at all, nobody need wait to be told so.
+    fn has_room(&self) -> bool {
+        self.ops.len() < ROOM || self.failed.is_some() || self.closed
     }
 }
 
