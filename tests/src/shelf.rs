@@ -101,13 +101,7 @@ impl Shelf {
     /// # Panics
     /// When the store does not take it.
     pub fn note(&self, event: Event, status: u16) -> EventId {
-        let id = event.head.id;
-        let lease = Lease::new(event.head.endpoint, id, Name::main());
-        let acceptance = accepting(event, Start::Live(lease.token));
-        self.store().note(acceptance).expect("it is noted");
-        let next = if status < 300 { Next::Delivered } else { Next::Failed };
-        self.store().settle(settlement(lease, 1, status, next));
-        id
+        note(self.store(), event, status).expect("it is noted")
     }
 
     /// Leases what is due until a second from now.
@@ -193,6 +187,19 @@ pub fn event(endpoint: EndpointId, id: EventId, body: Body) -> Event {
         checked: None,
     };
     Event { head: Arc::new(head), body, trailers: Fields::default(), held: None }
+}
+
+/// Notes an event with the status that it was answered with.
+///
+/// # Errors
+/// When the store does not take it.
+pub fn note(store: &Store, event: Event, status: u16) -> Result<EventId, StoreError> {
+    let id = event.head.id;
+    let lease = Lease::new(event.head.endpoint, id, Name::main());
+    store.note(accepting(event, Start::Live(lease.token)))?;
+    let next = if status < 300 { Next::Delivered } else { Next::Failed };
+    store.settle(settlement(lease, 1, status, next));
+    Ok(id)
 }
 
 /// What accepts an event for `main` that is due at once.

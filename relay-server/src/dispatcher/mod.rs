@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::now_ms;
 use crate::delivery::Content;
-use crate::endpoint::settings::{Capture, Fallback, Reply as ReplyMode};
+use crate::endpoint::settings::{Fallback, Reply as ReplyMode};
 use crate::endpoint::{Directory, Endpoint};
 use crate::event::Head;
 use crate::problem::Code;
@@ -168,9 +168,7 @@ impl Dispatcher {
         if paused {
             return Err(NoAnswer::paused());
         }
-        if settings.capture != Capture::None {
-            self.store.room().await.map_err(not_stored)?;
-        }
+        Record::room(&self.store, &arrived.endpoint, &plan).await.map_err(not_stored)?;
         let record = Record::begin(&self.store, &arrived, plan).map_err(not_stored)?;
         let mut live = self.begin_live(&arrived, record);
         match live.attempt.until(self, live.reply_by).await {

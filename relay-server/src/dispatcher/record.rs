@@ -52,6 +52,21 @@ enum Source {
 }
 
 impl Record {
+    /// Waits until the store has room for the record of a live event, if there will be one.
+    ///
+    /// # Errors
+    /// When the store is too far behind for too long.
+    pub(super) async fn room(
+        store: &Store,
+        endpoint: &Endpoint,
+        plan: &Plan,
+    ) -> Result<(), StoreError> {
+        if endpoint.settings.capture == Capture::None && !plan.has_others() {
+            return Ok(());
+        }
+        store.room().await
+    }
+
     /// Begins the record of a live event, and notes it if it is to be kept whatever comes of it.
     ///
     /// # Errors
