@@ -229,11 +229,17 @@ impl Record {
                 let body = Body::Spooled(Arc::clone(file));
                 Event { head, body, trailers: trailers.clone(), held: None }
             }
-            Payload::Growing(intake, _) => {
-                let body = Body::Absent(intake.len());
-                Event { head, body, trailers: Fields::default(), held: None }
-            }
+            Payload::Growing(..) => self.without_body(payload),
         }
+    }
+
+    fn without_body(&self, payload: &Payload) -> Event {
+        let (length, trailers) = match payload {
+            Payload::Whole { bytes, trailers, .. } => (bytes.len() as u64, trailers.clone()),
+            Payload::Stored(file, trailers) => (file.len(), trailers.clone()),
+            Payload::Growing(intake, _) => (intake.len(), Fields::default()),
+        };
+        Event { head: Arc::clone(&self.head), body: Body::Absent(length), trailers, held: None }
     }
 
     fn acceptance(&self, event: Event, start: &Start, keep_body: bool) -> Acceptance {
@@ -282,7 +288,7 @@ impl Record {
             Source::Noted => self.store.settle(settlement),
             Source::Here(payload) => self.keep_head(&payload, settlement),
             Source::Growing(growing) => {
-                let bare = self.event(&growing.payload());
+                let bare = self.without_body(&growing.payload());
                 let keeps_head = self.endpoint.settings.capture != Capture::None;
                 let late = self.acceptance(bare, &self.live(), false);
                 growing.settle(&self.store, settlement, late, keeps_head);
@@ -292,8 +298,8 @@ impl Record {
 
     /// Keeps what the endpoint wants of an event that is over: its head.
     fn keep_head(&self, payload: &Payload, settlement: Settlement) {
-        let event = self.event(payload);
-        match self.store.note(self.acceptance(event, &self.live(), false)) {
+        let event = self.without_body(payload);
+        match self.store.note_late(self.acceptance(event, &self.live(), false)) {
             Ok(()) => self.store.settle(settlement),
             Err(error) => tracing::warn!(%error, "a live event is not recorded"),
         }

@@ -164,6 +164,15 @@ impl Store {
         self.writer.submit(Op::Note(Box::new(acceptance)), Urgency::Lazy)
     }
 
+    /// Notes an event that is whole, or over, only now; it is durable soon. Whoever brings it has waited for
+    /// [room](Self::room) when it came, so that it is taken however much waits by now.
+    ///
+    /// # Errors
+    /// When the store is unavailable.
+    pub fn note_late(&self, acceptance: Acceptance) -> Result<(), StoreError> {
+        self.writer.submit_late(acceptance)
+    }
+
     /// Keeps an event; it is durable when this returns.
     ///
     /// # Errors

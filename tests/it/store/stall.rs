@@ -3,23 +3,24 @@
 use std::path::Path;
 
 use futures_util::future::join_all;
+use relay_server::endpoint::EndpointId;
 use relay_server::event::Body;
 use relay_server::store::{Store, StoreError};
 use relay_tests::journey::Journey;
+use relay_tests::raw::Written;
 use relay_tests::shelf::{Shelf, event, note};
 use relay_tests::target::Target;
 use relay_tests::wait::{soon, until};
-use rusqlite::Connection;
 use tokio::time::{Duration, timeout};
 
 /// Nobody else can write into a store while this is there.
 struct Stall {
-    _lock: Connection,
+    _lock: rusqlite::Connection,
 }
 
 impl Stall {
     fn of(folder: &Path) -> Self {
-        let lock = Connection::open(folder.join("store/relay.db")).unwrap();
+        let lock = rusqlite::Connection::open(folder.join("store/relay.db")).unwrap();
         lock.execute_batch("BEGIN IMMEDIATE").unwrap();
         Self { _lock: lock }
     }
@@ -27,6 +28,12 @@ impl Stall {
 
 async fn has_room(store: &Store) -> bool {
     timeout(Duration::ZERO, store.room()).await.is_ok_and(|room| room.is_ok())
+}
+
+/// Gives a store that stands still as much as it takes.
+fn fill(store: &Store, endpoint: EndpointId) {
+    let fresh = || event(endpoint, store.new_id(), Body::Memory("x".into()));
+    while note(store, fresh(), 200).is_ok() {}
 }
 
 #[tokio::test]
@@ -73,12 +80,55 @@ async fn held_up(settings: &[(&str, &str)]) {
     let store = journey.relay.store();
     let endpoint = store.endpoints().await.unwrap()[0].id;
     let stall = Stall::of(journey.relay.data.path());
-    let fresh = || event(endpoint, store.new_id(), Body::Memory("x".into()));
-    while note(&store, fresh(), 200).is_ok() {}
+    fill(&store, endpoint);
     let mut through = journey.through();
     let (answer, ()) = tokio::join!(through.post("/", "held up"), async {
         until("it has come", async || journey.relay.in_flight() > 0).await;
         drop(stall);
     });
     assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn an_event_whose_head_is_kept_is_on_record_if_it_is_answered_during_a_stall() {
+    recorded("headers", b"whole", b"", 5).await;
+}
+
+#[tokio::test]
+async fn so_is_one_that_is_answered_before_its_body_has_come() {
+    recorded("headers", b"begun", b"", LARGE).await;
+}
+
+#[tokio::test]
+async fn so_is_one_whose_body_comes_during_it() {
+    recorded("full", b"begun", &[0; LARGE - 5], LARGE).await;
+}
+
+/// A body of so many bytes is passed on while it comes.
+const LARGE: usize = 1 << 20;
+
+/// An event of this length that has begun before the store stands still, and goes on and is answered while it does.
+async fn recorded(capture: &str, begun: &[u8], rest: &[u8], length: usize) {
+    let journey = Journey::with(Target::by_hand().await, &[], &[("capture", capture)]).await;
+    journey.relay.endpoint("others").await;
+    let (store, provider) = (journey.relay.store(), journey.through());
+    let endpoints = store.endpoints().await.unwrap();
+    let others = endpoints.iter().find(|endpoint| endpoint.name.as_str() == "others").unwrap();
+    let head = provider.request("POST", "/").field("Content-Length", length.to_string());
+    let mut caller = provider.begin(&head.with_bytes(begun)).await;
+    let mut target = journey.target.connection().await;
+    soon("the target is asked", target.head()).await.unwrap();
+    let stall = Stall::of(journey.relay.data.path());
+    fill(&store, others.id);
+    caller.send(rest).await;
+    target.send(Written::answer(200).body("answered").bytes()).await;
+    assert_eq!(caller.answer_to("POST").await.status(), 200);
+    drop((caller, target));
+    until("it is over", async || journey.relay.in_flight() == 0).await;
+    drop(stall);
+    until("it is on record", async || {
+        let page = journey.relay.api().get("/events?endpoint=story").await.unwrap();
+        page["events"].as_array().unwrap().iter().any(|event| event["state"] == "delivered")
+    })
+    .await;
 }

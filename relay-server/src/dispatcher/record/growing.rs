@@ -72,7 +72,7 @@ impl Growing {
             }
             // Only an answer makes an event that never was whole worth a record.
             if keeps_head && answered {
-                match store.note(late) {
+                match store.note_late(late) {
                     Ok(()) => store.settle(settlement),
                     Err(error) => tracing::warn!(%error, "a live event is not recorded"),
                 }
@@ -88,7 +88,7 @@ async fn note(
     keep: impl FnOnce(Event, bool) -> Acceptance,
 ) -> bool {
     let Some(event) = finished(&head, &intake).await else { return false };
-    match store.note(keep(event, true)) {
+    match store.note_late(keep(event, true)) {
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(%error, "a live event is not recorded");

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::super::StoreError;
-use super::super::records::{Keep, Settlement};
+use super::super::records::{Acceptance, Keep, Settlement};
 use super::super::spool::Spool;
 use super::batch::Answer;
 use super::books::{Books, Wakes};
@@ -118,16 +118,19 @@ impl Writer {
 
     pub(in super::super) fn submit(&self, op: Op, urgency: Urgency) -> Result<(), StoreError> {
         let queue = self.shared.lock();
-        if let Some(why) = &queue.failed {
-            return Err(StoreError::Unavailable(why.clone()));
-        }
-        if queue.closed {
-            return Err(StoreError::Unavailable("the store is closed".into()));
-        }
+        queue.is_open()?;
         if queue.ops.len() >= QUEUE_MAX {
             return Err(StoreError::Overloaded);
         }
         self.push(queue, op, urgency);
+        Ok(())
+    }
+
+    /// Queues an event for which there was room when it came, however many wait by now: no more than were under way.
+    pub(in super::super) fn submit_late(&self, acceptance: Acceptance) -> Result<(), StoreError> {
+        let queue = self.shared.lock();
+        queue.is_open()?;
+        self.push(queue, Op::Note(Box::new(acceptance)), Urgency::Lazy);
         Ok(())
     }
 
@@ -172,6 +175,16 @@ impl Drop for Writer {
 }
 
 impl Queue {
+    fn is_open(&self) -> Result<(), StoreError> {
+        if let Some(why) = &self.failed {
+            return Err(StoreError::Unavailable(why.clone()));
+        }
+        if self.closed {
+            return Err(StoreError::Unavailable("the store is closed".into()));
+        }
+        Ok(())
+    }
+
     /// Whether more may come; where nothing is taken at all, nobody need wait to be told so.
     fn has_room(&self) -> bool {
         self.ops.len() < ROOM || self.failed.is_some() || self.closed
