@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use relay_protocol::id::EventId;
 
+use crate::durable::{keep_name, make_folder};
+
 /// Bodies above this many bytes are spooled. Smaller ones ride in the database, where a group commit takes many at once.
 pub const SPOOL_ABOVE: usize = 256 * 1024;
 
@@ -32,7 +34,9 @@ impl Spool {
     /// When the directory cannot be made.
     pub fn open(data: &Path) -> io::Result<Self> {
         let spool = Self::at(data);
-        fs::create_dir_all(&spool.directory)?;
+        make_folder(&spool.directory)?;
+        // Whoever made it may have been killed before its name was kept.
+        keep_name(&spool.directory)?;
         Ok(spool)
     }
 
@@ -185,9 +189,10 @@ impl Spooled {
     /// When the disk does not do it; the file is not kept then.
     pub fn keep(&self) -> io::Result<()> {
         self.file.sync_data()?;
-        fs::rename(self.part(), self.spool.path(self.event))?;
+        let path = self.spool.path(self.event);
+        fs::rename(self.part(), &path)?;
         self.kept.store(true, Ordering::Release);
-        File::open(&self.spool.directory)?.sync_all()
+        keep_name(&path)
     }
 
     /// A committed row speaks of it: from here on it goes with the row.

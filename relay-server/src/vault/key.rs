@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::durable::keep_name;
+
 /// The length of a key, in bytes.
 const KEY_LEN: usize = 32;
 
@@ -130,7 +132,12 @@ impl SealKey {
             made => made.map_err(told)?,
         };
         let written = writeln!(file, "{}", STANDARD.encode(bytes));
-        written.and_then(|()| file.sync_all()).map_err(told)
+        let kept = written.and_then(|()| file.sync_all()).and_then(|()| keep_name(path));
+        kept.map_err(|error| {
+            // Half a key would be taken for the key the next time.
+            let _ = std::fs::remove_file(path);
+            told(error)
+        })
     }
 
     /// Seals a text for one place: it opens nowhere else.

@@ -14,6 +14,7 @@ use super::super::spool::Spool;
 use super::super::{BackupError, OpenError};
 use super::open::DATABASE;
 use super::schema;
+use crate::durable::{keep_name, make_folder};
 
 /// How long a reader waits for a checkpoint of the relay.
 const BUSY: Duration = Duration::from_secs(30);
@@ -45,7 +46,7 @@ pub(in super::super) fn write(data: &Path, file: &Path) -> Result<(), BackupErro
     }
     File::open(&part)?.sync_all()?;
     fs::rename(&part, file)?;
-    Ok(sync_folder(file)?)
+    Ok(keep_name(file)?)
 }
 
 fn copy(database: &Path, spool: &Path, part: &Path) -> Result<(), BackupError> {
@@ -109,7 +110,7 @@ pub(in super::super) fn restore(file: &Path, data: &Path) -> Result<(), BackupEr
     if !file.exists() {
         return Err(BackupError::Failed(format!("there is no file {}", file.display())));
     }
-    fs::create_dir_all(data)?;
+    make_folder(data)?;
     let spool = std::sync::Arc::new(Spool::open(data)?);
     let part = with_suffix(&database, ".part");
     fs::copy(file, &part)?;
@@ -147,7 +148,7 @@ pub(in super::super) fn restore(file: &Path, data: &Path) -> Result<(), BackupEr
     }
     File::open(&part)?.sync_all()?;
     fs::rename(&part, &database)?;
-    Ok(sync_folder(&database)?)
+    Ok(keep_name(&database)?)
 }
 
 /// The events whose bodies are files.
@@ -170,11 +171,6 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-fn sync_folder(file: &Path) -> std::io::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::super::OpenError;
 use super::super::spool::Spool;
 use super::{Reader, Writer, books, schema};
+use crate::durable::{keep_name, make_folder};
 
 pub(super) const DATABASE: &str = "relay.db";
 const LOCK: &str = "relay.lock";
@@ -45,7 +46,7 @@ const NETWORK: &[(i64, &str)] = &[
 /// Makes an empty database in a directory.
 pub(in super::super) fn create(data: &Path) -> Result<(), OpenError> {
     let broken = |e: &dyn std::fmt::Display| OpenError::Broken(show(data), e.to_string());
-    fs::create_dir_all(data).map_err(|e| broken(&e))?;
+    make_folder(data).map_err(|e| broken(&e))?;
     refuse_network(data)?;
     let _lock = lock(data)?;
     let path = data.join(DATABASE);
@@ -65,7 +66,7 @@ pub(in super::super) fn create(data: &Path) -> Result<(), OpenError> {
     })();
     made.map_err(|e| broken(&e))?;
     fs::rename(&part, &path).map_err(|e| broken(&e))?;
-    File::open(data).and_then(|directory| directory.sync_all()).map_err(|e| broken(&e))
+    keep_name(&path).map_err(|e| broken(&e))
 }
 
 /// A store that is open.

@@ -1,0 +1,26 @@
+//! Names that outlast a power cut. What is synced keeps its content; the name of a new file or folder is kept only when the
+//! folder that it stands in is synced as well (fsync(2)).
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// Makes a folder and those above it, where there are none, and keeps the names of all that were made. Blocking.
+///
+/// # Errors
+/// When one cannot be made or kept.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    let named = folder.ancestors().filter(|path| !path.as_os_str().is_empty());
+    let missing = named.take_while(|path| !path.exists()).count();
+    fs::create_dir_all(folder)?;
+    folder.ancestors().take(missing).try_for_each(keep_name)
+}
+
+/// Keeps the name of a file or a folder, and its absence if it was removed. Blocking.
+///
+/// # Errors
+/// When the folder that it stands in cannot be synced.
+pub fn keep_name(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
