@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use relay_tests::chaos::scenes::{self, Report};
 
 const USAGE: &str = "usage: tests/chaos/run [--release] [--rounds N] [SCENE...]
-scenes: relay, agent, order, target, line, disk, eio, sync, clock; all of them if none is named";
+scenes: relay, agent, order, target, line, disk, eio, sync, power, clock; all of them if none is named";
 
 /// How many rounds, if nobody says.
 const ROUNDS: u32 = 100;
@@ -13,8 +13,8 @@ const ROUNDS: u32 = 100;
 /// The last sync at which the relay is killed.
 const SYNCS: u32 = 200;
 
-const SCENES: [&str; 9] =
-    ["relay", "agent", "order", "target", "line", "disk", "eio", "sync", "clock"];
+const SCENES: [&str; 10] =
+    ["relay", "agent", "order", "target", "line", "disk", "eio", "sync", "power", "clock"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -74,6 +74,7 @@ async fn play(scene: &str, rounds: u32) -> Result<Report, String> {
         "disk" => scenes::disk_full(fewer).await,
         "eio" => scenes::sync_fails(1..=rounds).await,
         "sync" => scenes::killed_at_sync(1..=SYNCS.min(2 * rounds)).await,
+        "power" => scenes::power_fails(rounds).await,
         _ => scenes::clock_jumps(rounds.div_ceil(20)).await,
     }
 }

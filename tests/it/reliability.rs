@@ -84,6 +84,11 @@ async fn nothing_is_lost_when_the_relay_is_killed_at_an_exact_sync() {
 }
 
 #[tokio::test]
+async fn nothing_is_lost_when_the_power_fails() {
+    holds_where_possible("power that fails", scenes::power_fails(ROUNDS)).await;
+}
+
+#[tokio::test]
 async fn a_clock_that_is_set_neither_loses_nor_storms() {
     holds_where_possible("a clock that is set", scenes::clock_jumps(1)).await;
 }

@@ -145,10 +145,11 @@ fn what(name: &str, given: &[&str], result: &str) -> Option<What> {
     Some(what)
 }
 
-/// The path of an open file, as in `7<path>`; none for what is no file.
+/// The path of an open file, as in `7<path>`; none for what is no file, or has no name any more, as `7<path>(deleted)`.
 fn of_file(word: &str) -> Option<PathBuf> {
     let (_, path) = word.split_once('<')?;
-    let path = self::path(path.trim_end_matches('>'));
+    let path = path.strip_suffix('>')?;
+    let path = self::path(path);
     path.is_absolute().then_some(path)
 }
 

@@ -3,6 +3,7 @@
 mod disk;
 mod kill;
 mod line;
+mod power;
 mod sweep;
 mod target;
 mod time;
@@ -17,6 +18,7 @@ use super::senders::Senders;
 pub use disk::{disk_full, sync_fails};
 pub use kill::{agent_killed, relay_killed, relay_killed_in_order};
 pub use line::line_breaks;
+pub use power::power_fails;
 pub use sweep::killed_at_sync;
 pub use target::target_fails;
 pub use time::clock_jumps;
