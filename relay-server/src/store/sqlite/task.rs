@@ -5,6 +5,9 @@
 //! long. (On two cores a thread that works 3 ms in 20 costs the others a fifth of their speed, one that works 0.1 ms in
 //! 0.7 costs them a twentieth: the kernel moves what it displaces, and slowly moves it back.)
 
+mod recovery;
+mod written;
+
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
@@ -12,15 +15,15 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::super::StoreError;
-use super::super::records::{Due, Promise, Receipt, Settlement, Want};
+use super::super::records::{Due, Promise, Receipt, Want};
 use super::super::spool::Spool;
 use super::batch::{Answer, Batch};
 use super::books::Books;
-use super::open::connect;
 use super::ops::{Op, Queue, Shared, Work};
 use super::retention::Retention;
 use super::{insert, lease, settle, unavailable};
+use recovery::is_doubtful;
+use written::Written;
 
 /// The most operations in one slice, so in one transaction that somebody waits for.
 const SLICE_MAX: usize = 1024;
@@ -30,9 +33,6 @@ const REST: Duration = Duration::from_micros(500);
 
 /// How long a transaction may stay open for what nobody waits for.
 const OPEN_MAX: Duration = Duration::from_millis(10);
-
-/// How often a store that failed is tried again.
-const RETRY: Duration = Duration::from_millis(500);
 
 pub(super) struct Task {
     shared: Arc<Shared>,
@@ -264,82 +264,6 @@ impl Task {
         self.retention.has_changed(Instant::now());
         Ok(())
     }
-
-    /// Nobody is told that it succeeded, what may be written later is kept, and the store is mended. `false` when it was
-    /// closed meanwhile.
-    fn fail(&mut self, error: &StoreError, doubtful: bool) -> bool {
-        tracing::error!(%error, "the store does not write; nothing is acknowledged until it does");
-        let _ = self.connection.execute_batch("ROLLBACK");
-        self.opened = None;
-        let mut written = std::mem::take(&mut self.written);
-        let mut queue = self.shared.lock();
-        queue.failed = Some(error.to_string());
-        self.shared.room.notify_one();
-        let waiting = std::mem::take(&mut queue.ops);
-        queue.ops.extend(written.settlements.drain(..).map(Op::Settle));
-        queue.prompt = false;
-        // Whoever waits is told now, not when the disk is well again; what nobody waits for is written then.
-        let refused: Vec<Op> =
-            waiting.into_iter().filter_map(|op| op.keep_for_later(&mut queue)).collect();
-        drop(queue);
-        written.answer(&Err(error.clone()));
-        self.batch.refuse(error, Instant::now());
-        refused.into_iter().for_each(|op| op.refuse(error));
-        self.recover(doubtful)
-    }
-
-    /// Waits until the store works again: opened anew, checked, and able to write. `false` when it was closed.
-    fn recover(&mut self, doubtful: bool) -> bool {
-        loop {
-            {
-                let queue = self.shared.lock();
-                let woken =
-                    self.shared.wake.wait_timeout_while(queue, RETRY, |queue| !queue.closed);
-                if woken.unwrap_or_else(PoisonError::into_inner).0.closed {
-                    return false;
-                }
-            }
-            match self.reopen(doubtful) {
-                Ok(()) => {
-                    tracing::info!("the store writes again");
-                    self.shared.lock().failed = None;
-                    return true;
-                }
-                Err(error) => self.shared.lock().failed = Some(error.to_string()),
-            }
-        }
-    }
-
-    fn check(&self) -> rusqlite::Result<()> {
-        let quick = "PRAGMA quick_check(1)";
-        let verdict: String = self.connection.query_row(quick, [], |row| row.get(0))?;
-        if verdict == "ok" {
-            return Ok(());
-        }
-        let damaged = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-        Err(rusqlite::Error::SqliteFailure(damaged, Some(verdict)))
-    }
-
-    /// After a failed sync the pages in memory may not be those on disk: everything is read anew.
-    fn reopen(&mut self, doubtful: bool) -> rusqlite::Result<()> {
-        self.connection = connect(&self.path)?;
-        if doubtful {
-            self.check()?;
-        }
-        self.books = Books::read(&self.connection, self.books.wakes())?;
-        // A write as large as a usual batch shows that there is room again.
-        self.connection.execute_batch(
-            "BEGIN IMMEDIATE;
-             INSERT OR REPLACE INTO meta(key, value) VALUES('room', hex(zeroblob(262144)));
-             COMMIT;
-             DELETE FROM meta WHERE key = 'room';",
-        )
-    }
-}
-
-/// Whether the database may be damaged: anything but a disk that is full, which leaves whole what was there.
-fn is_doubtful(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() != Some(rusqlite::ErrorCode::DiskFull)
 }
 
 /// Runs work in a savepoint, so that a refusal undoes it alone.
@@ -360,38 +284,5 @@ struct Sorted {
 impl Sorted {
     fn is_empty(&self) -> bool {
         self.promises.is_empty() && self.leases.is_empty() && self.works.is_empty()
-    }
-}
-
-/// Who is to be told of a transaction, and what is tried again if it fails.
-#[derive(Default)]
-struct Written {
-    inserted: insert::Inserted,
-    flushes: Vec<Answer<()>>,
-    works: Vec<Box<dyn Work>>,
-    settlements: Vec<Settlement>,
-}
-
-impl Written {
-    fn is_empty(&self) -> bool {
-        self.inserted.is_empty()
-            && self.flushes.is_empty()
-            && self.works.is_empty()
-            && self.settlements.is_empty()
-    }
-
-    fn answer(self, committed: &Result<(), StoreError>) {
-        if committed.is_ok() {
-            self.inserted.files.iter().for_each(|file| file.belongs_to_a_row());
-        }
-        for (answer, verdict) in self.inserted.told {
-            let _ = answer.send(committed.clone().and(verdict));
-        }
-        for answer in self.flushes {
-            let _ = answer.send(committed.clone());
-        }
-        for work in self.works {
-            work.answer(committed.clone());
-        }
     }
 }
