@@ -101,10 +101,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// A moment that nobody chose, up to this long.
 /// How long something lives before it is broken, at the most.
 const LIFE: Duration = Duration::from_millis(700);
 
+/// A moment that nobody chose, up to this long.
 async fn random_moment(most: Duration) {
     // Chance is the point: faults are to fall between any two steps of the relay.
     crate::wait::pass(most.mul_f64(fastrand::f64())).await;
