@@ -7,9 +7,11 @@
 mod agent;
 mod both;
 mod flow;
+mod happened;
 mod heartbeat;
 mod outbox;
 mod relay;
+mod setup;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -21,119 +23,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::frame::{Both, GoAway, Reset, ToAgent, ToRelay};
-use crate::hello::{Hello, Welcome};
 use crate::id::StreamId;
-use crate::limits::{
-    DATA_MAX, HELLO_TIMEOUT, LINE_CREDIT, STREAM_CREDIT, STREAM_CREDIT_MAX, STREAMS_MAX,
-};
-use crate::reason::{Broken, Dispatched, Refusal};
-use crate::webhook::{Answer, Fields, Request};
+use crate::limits::{DATA_MAX, HELLO_TIMEOUT, LINE_CREDIT, STREAM_CREDIT_MAX};
+use crate::reason::{Broken, Dispatched};
+use crate::webhook::Fields;
 
 use flow::{Budget, Window};
 use heartbeat::{Heartbeat, Pulse};
 use outbox::Outbox;
 use streams::Streams;
 
+pub use happened::{Happened, Sent};
 pub use relay::NotOpened;
+pub use setup::Setup;
 pub use violation::Violation;
-
-/// Something the other side did.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Happened {
-    /// An agent introduced itself; answer with [`Line::welcome`] or close the line.
-    Hello(Hello),
-    /// The relay accepted; the line is live.
-    Welcome(Welcome),
-    /// The relay opened a stream.
-    Opened {
-        /// The stream.
-        stream: StreamId,
-        /// The request.
-        request: Request,
-        /// Its first body bytes.
-        body: Bytes,
-        /// Whether they are all of it.
-        end: bool,
-    },
-    /// The agent did not start; the stream is over and nothing was dispatched.
-    Refused {
-        /// The stream.
-        stream: StreamId,
-        /// Why.
-        reason: Refusal,
-        /// Why, in words.
-        detail: String,
-    },
-    /// The head of the target's answer.
-    Answered {
-        /// The stream.
-        stream: StreamId,
-        /// The head.
-        answer: Answer,
-        /// The first body bytes.
-        body: Bytes,
-        /// Whether they are all of it; then the stream is over.
-        end: bool,
-    },
-    /// Body bytes. Call [`Line::consume`] when they have left this process's memory.
-    Data {
-        /// The stream.
-        stream: StreamId,
-        /// The bytes.
-        bytes: Bytes,
-    },
-    /// The other side's direction is complete.
-    Ended {
-        /// The stream.
-        stream: StreamId,
-        /// Trailer fields, usually none.
-        trailers: Fields,
-    },
-    /// The stream broke; it is over.
-    Reset(Reset),
-    /// The other side takes no new streams.
-    GoingAway(GoAway),
-    /// The agent shows a fresh token.
-    Renewed(String),
-}
-
-/// What became of bytes given to [`Line::send`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// All of them are on their way.
-    All,
-    /// The rest must wait until [`Line::writable`] names the stream.
-    Blocked,
-    /// The stream is over; nobody wants them.
-    Gone,
-}
-
-/// How a line is set up; both sides say the same unless they were configured otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Setup {
-    /// Quiet time before a PING. Give each line its own, ± 20 %, so that thousands do not beat together.
-    pub heartbeat: Duration,
-    /// Quiet time after which the line is dead.
-    pub dead_after: Duration,
-    /// What the other side may send on one stream ahead of its receiver, in bytes.
-    pub stream_credit: u32,
-    /// What the other side may send on all streams ahead of their receivers, in bytes.
-    pub line_credit: u32,
-    /// The most streams at a time.
-    pub max_streams: u32,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            heartbeat: crate::limits::HEARTBEAT,
-            dead_after: crate::limits::DEAD_AFTER,
-            stream_credit: STREAM_CREDIT,
-            line_credit: LINE_CREDIT,
-            max_streams: STREAMS_MAX,
-        }
-    }
-}
 
 /// Which end of the line this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

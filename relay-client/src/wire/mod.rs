@@ -8,6 +8,7 @@ mod carrier;
 mod driver;
 mod inbox;
 mod pipe;
+mod shared;
 mod stream;
 
 pub use carrier::{Carrier, Event};
