@@ -9,18 +9,23 @@ use std::path::Path;
 ///
 /// # Errors
 /// When one cannot be made or kept.
-pub fn make_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     let named = folder.ancestors().filter(|path| !path.as_os_str().is_empty());
     let missing = named.take_while(|path| !path.exists()).count();
     fs::create_dir_all(folder)?;
-    folder.ancestors().take(missing).try_for_each(keep_name)
+    // Its own name always: whoever made it may have been killed before that was kept.
+    folder.ancestors().take(missing.max(1)).try_for_each(keep_name)
 }
 
 /// Keeps the name of a file or a folder, and its absence if it was removed. Blocking.
 ///
 /// # Errors
 /// When the folder that it stands in cannot be synced.
-pub fn keep_name(path: &Path) -> io::Result<()> {
+pub(crate) fn keep_name(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    match File::open(folder.unwrap_or(Path::new("."))) {
+        // What may not be read cannot be synced: there the system keeps names in its own time.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        folder => folder?.sync_all(),
+    }
 }

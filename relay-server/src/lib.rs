@@ -15,7 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod dispatcher;
-pub mod durable;
+mod durable;
 pub mod endpoint;
 pub mod event;
 pub mod http;

@@ -8,6 +8,11 @@ use std::process::Command;
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
+/// The system's temporary folder, by the name that a tracer tells.
+fn temp_dir() -> PathBuf {
+    std::env::temp_dir().canonicalize().expect("a temporary folder")
+}
+
 impl Folder {
     /// Makes one.
     ///
@@ -15,7 +20,7 @@ impl Folder {
     /// When the system has no room for it.
     #[must_use]
     pub fn fresh() -> Self {
-        let path = std::env::temp_dir().join(format!("relay-story-{:016x}", fastrand::u64(..)));
+        let path = temp_dir().join(format!("relay-story-{:016x}", fastrand::u64(..)));
         std::fs::create_dir(&path).expect("a fresh folder");
         Self(path)
     }

@@ -164,8 +164,8 @@ impl Store {
         self.writer.submit(Op::Note(Box::new(acceptance)), Urgency::Lazy)
     }
 
-    /// Notes an event that is whole, or over, only now; it is durable soon. Whoever brings it has waited for
-    /// [room](Self::room) when it came, so that it is taken however much waits by now.
+    /// Notes an event that is whole, or over, only now; it is durable soon. It was let in by
+    /// [`room`](Self::room) when it came, so that it is taken however much waits by now.
     ///
     /// # Errors
     /// When the store is unavailable.

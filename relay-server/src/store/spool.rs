@@ -35,8 +35,6 @@ impl Spool {
     pub fn open(data: &Path) -> io::Result<Self> {
         let spool = Self::at(data);
         make_folder(&spool.directory)?;
-        // Whoever made it may have been killed before its name was kept.
-        keep_name(&spool.directory)?;
         Ok(spool)
     }
 

@@ -1,6 +1,7 @@
 //! The key that seals secrets: read from a file or a text, made where there is none. It is never in the store.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -126,15 +127,19 @@ impl SealKey {
         let told = |error| KeyError::File(path.display().to_string(), error);
         let mut bytes = [0; KEY_LEN];
         SystemRandom::new().fill(&mut bytes).expect("the system's randomness");
-        let made = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
+        let made = File::options().write(true).create_new(true).mode(0o600).open(path);
         let mut file = match made {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Whoever made it may not have kept it.
+                let kept = File::open(path).and_then(|file| file.sync_all());
+                return kept.and_then(|()| keep_name(path)).map_err(told);
+            }
             made => made.map_err(told)?,
         };
         let written = writeln!(file, "{}", STANDARD.encode(bytes));
         let kept = written.and_then(|()| file.sync_all()).and_then(|()| keep_name(path));
         kept.map_err(|error| {
-            // Half a key would be taken for the key the next time.
+            // Half a key, or one that is forgotten, would be taken for the key the next time.
             let _ = std::fs::remove_file(path);
             told(error)
         })

@@ -91,24 +91,26 @@ async fn held_up(settings: &[(&str, &str)]) {
 
 #[tokio::test]
 async fn an_event_whose_head_is_kept_is_on_record_if_it_is_answered_during_a_stall() {
-    recorded("headers", b"whole", b"", 5).await;
+    drop(recorded("headers", b"whole", b"", 5).await);
 }
 
 #[tokio::test]
 async fn so_is_one_that_is_answered_before_its_body_has_come() {
-    recorded("headers", b"begun", b"", LARGE).await;
+    drop(recorded("headers", b"begun", b"", LARGE).await);
 }
 
 #[tokio::test]
 async fn so_is_one_whose_body_comes_during_it() {
-    recorded("full", b"begun", &[0; LARGE - 5], LARGE).await;
+    let (journey, id) = recorded("full", b"begun", &[0; LARGE - 5], LARGE).await;
+    let body = journey.relay.api().bytes(&format!("/events/{id}/body")).await.unwrap();
+    assert_eq!(body.len(), LARGE);
 }
 
 /// A body of so many bytes is passed on while it comes.
 const LARGE: usize = 1 << 20;
 
-/// An event of this length that has begun before the store stands still, and goes on and is answered while it does.
-async fn recorded(capture: &str, begun: &[u8], rest: &[u8], length: usize) {
+/// An event of this length that has begun before the store stands still, and goes on and is answered while it does; its id.
+async fn recorded(capture: &str, begun: &[u8], rest: &[u8], length: usize) -> (Journey, String) {
     let journey = Journey::with(Target::by_hand().await, &[], &[("capture", capture)]).await;
     journey.relay.endpoint("others").await;
     let (store, provider) = (journey.relay.store(), journey.through());
@@ -125,10 +127,20 @@ async fn recorded(capture: &str, begun: &[u8], rest: &[u8], length: usize) {
     assert_eq!(caller.answer_to("POST").await.status(), 200);
     drop((caller, target));
     until("it is over", async || journey.relay.in_flight() == 0).await;
+    if capture == "full" {
+        until("its body is whole", async || {
+            let bodies = journey.relay.data.names("store/spool");
+            bodies.iter().any(|name| !name.ends_with(".part"))
+        })
+        .await;
+    }
     drop(stall);
+    let mut id = None;
     until("it is on record", async || {
-        let page = journey.relay.api().get("/events?endpoint=story").await.unwrap();
-        page["events"].as_array().unwrap().iter().any(|event| event["state"] == "delivered")
+        let page = journey.relay.api().get("/events?endpoint=story&state=delivered").await.unwrap();
+        id = page["events"][0]["id"].as_str().map(str::to_owned);
+        id.is_some()
     })
     .await;
+    (journey, id.unwrap())
 }

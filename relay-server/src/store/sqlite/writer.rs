@@ -126,7 +126,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Queues an event for which there was room when it came, however many wait by now: no more than were under way.
+    /// Queues an event that was let in when it came, however many wait by now: no more than were under way.
     pub(in super::super) fn submit_late(&self, acceptance: Acceptance) -> Result<(), StoreError> {
         let queue = self.shared.lock();
         queue.is_open()?;

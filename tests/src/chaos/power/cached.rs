@@ -1,7 +1,7 @@
 //! A folder on a disk with a cache: what was synced is kept, of the rest a power cut keeps what it likes.
 //!
-//! The disk is as unkind as POSIX allows: a file's bytes are kept in sectors, in any order; its name is kept when its folder
-//! was synced, and only names are kept in the order in which they were given, as file systems with a journal do it.
+//! The disk is as unkind as POSIX allows. A file's bytes are kept in sectors, in any order; its name is kept when its folder
+//! was synced. Of names that were not, some first ones are kept: file systems with a journal do not swap them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -83,6 +83,7 @@ impl CachedDisk {
 
     /// Whether a path is looked after here.
     fn has(&self, path: &Path) -> bool {
+        assert!(path.is_absolute(), "it is told from the root: {}", path.display());
         path.starts_with(&self.root)
             && !path.as_os_str().as_encoded_bytes().ends_with(NEVER_KEPT.as_bytes())
     }
@@ -106,6 +107,7 @@ impl CachedDisk {
             }
             What::Wrote(path, at, bytes) if self.has(&path) => {
                 let Some(node) = self.names.get(&path) else { return };
+                // Whoever does not say where writes into a fresh file, from its beginning to its end.
                 let at = at.unwrap_or(self.nodes[*node].length);
                 self.change(&path, ended, Change::Bytes(at, bytes));
             }
@@ -113,8 +115,8 @@ impl CachedDisk {
                 self.change(&path, ended, Change::Length(length));
             }
             What::Renamed(from, to) if self.has(&from) => {
-                let node = self.names.get(&from).copied();
-                self.rename(ended, vec![(from, None), (to, node)]);
+                let node = *self.names.get(&from).expect("it has that name");
+                self.rename(ended, vec![(from, None), (to, Some(node))]);
             }
             What::Removed(path) if self.has(&path) => self.rename(ended, vec![(path, None)]),
             What::Synced(path) if path.starts_with(&self.root) => self.sync(&path, began),
@@ -237,5 +239,70 @@ fn give(names: &mut BTreeMap<PathBuf, usize>, renaming: &Renaming) {
             Some(node) => drop(names.insert(path.clone(), *node)),
             None => drop(names.remove(path)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::Folder;
+
+    /// What is left of a folder without sectors that survive; each act takes one tick, and they follow one another.
+    fn left(acts: impl Fn(&Path) -> Vec<(u64, u64, What)>) -> Vec<(String, Vec<u8>)> {
+        let folder = Folder::fresh();
+        let mut disk = CachedDisk::of(folder.path());
+        let taken = acts(folder.path()).into_iter();
+        taken.for_each(|(began, ended, what)| disk.take(Act { began, ended, what }));
+        disk.lose_power(0.0);
+        let mut names = folder.names("");
+        names.sort();
+        names
+            .into_iter()
+            .map(|name| (name.clone(), fs::read(folder.path().join(name)).unwrap()))
+            .collect()
+    }
+
+    fn made(path: &Path) -> (u64, u64, What) {
+        (1, 2, What::Made(path.join("a"), 0o600, false))
+    }
+
+    fn wrote(path: &Path, ended: u64, at: u64, byte: u8) -> (u64, u64, What) {
+        (2, ended, What::Wrote(path.join("a"), Some(at), vec![byte]))
+    }
+
+    #[test]
+    fn a_name_is_kept_with_its_folder_and_bytes_with_their_file() {
+        let both = left(|folder| {
+            let file = (4, 5, What::Synced(folder.join("a")));
+            let named = (6, 7, What::Synced(folder.into()));
+            vec![made(folder), wrote(folder, 3, 0, b'x'), file, named, wrote(folder, 8, 1, b'y')]
+        });
+        assert_eq!(both, [("a".to_owned(), b"x".to_vec())]);
+        let nameless = left(|folder| {
+            vec![made(folder), wrote(folder, 3, 0, b'x'), (4, 5, What::Synced(folder.join("a")))]
+        });
+        assert_eq!(nameless, []);
+        let empty = left(|folder| {
+            vec![made(folder), wrote(folder, 3, 0, b'x'), (4, 5, What::Synced(folder.into()))]
+        });
+        assert_eq!(empty, [("a".to_owned(), Vec::new())]);
+    }
+
+    #[test]
+    fn a_sync_keeps_nothing_that_was_written_while_it_ran() {
+        let late = left(|folder| {
+            let file = (4, 6, What::Synced(folder.join("a")));
+            vec![made(folder), wrote(folder, 5, 0, b'x'), file, (7, 8, What::Synced(folder.into()))]
+        });
+        assert_eq!(late, [("a".to_owned(), Vec::new())]);
+    }
+
+    #[test]
+    fn the_old_name_stays_until_the_folder_is_synced() {
+        let renamed = left(|folder| {
+            let first = (3, 4, What::Synced(folder.into()));
+            vec![made(folder), first, (5, 6, What::Renamed(folder.join("a"), folder.join("b")))]
+        });
+        assert_eq!(renamed, [("a".to_owned(), Vec::new())]);
     }
 }

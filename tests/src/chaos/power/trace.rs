@@ -1,6 +1,7 @@
 //! What a program does to files, as a tracer tells it: `strace`, one log for each thread.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,10 +11,13 @@ use crate::wait::holds_within;
 /// How long after the program's end the tracer may still write.
 const TAIL_MAX: Duration = Duration::from_secs(20);
 
-/// The calls that change files, and those that would change them unseen.
-const CALLS: &str = "trace=openat,write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,fallocate,copy_file_range,\
-                     sendfile,rename,renameat,renameat2,link,linkat,symlink,unlink,unlinkat,mkdir,mkdirat,rmdir,fsync,\
-                     fdatasync,mmap";
+/// The calls that change files, and those that would change them unseen. Not every machine has those with a question mark.
+const CALLS: &str = "trace=?open,?creat,openat,write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,fallocate,\
+                     copy_file_range,sendfile,?rename,?renameat,renameat2,?link,linkat,?symlink,symlinkat,?unlink,\
+                     unlinkat,?mkdir,mkdirat,?rmdir,fsync,fdatasync,mmap";
+
+/// In how many of the last bytes of its log a thread's end is told.
+const LAST_WORDS: u64 = 64;
 
 /// The longest piece of a file that is told, in bytes.
 const PIECE_MAX: &str = "16777216";
@@ -77,23 +81,32 @@ impl Trace {
     /// # Panics
     /// When it does not tell the end.
     pub async fn acts(&self) -> Vec<Act> {
-        let mut logs = Vec::new();
         let told = holds_within(TAIL_MAX, async || {
-            logs = self.logs();
-            let ended =
-                |log: &String| log.lines().last().is_some_and(|line| line.contains(" +++ "));
-            !logs.is_empty() && logs.iter().all(ended)
+            let logs = self.logs();
+            !logs.is_empty() && logs.iter().all(|log| is_whole(log))
         });
         assert!(told.await, "the tracer tells the end of each thread");
+        let read = |log: &PathBuf| fs::read_to_string(log).expect("a text");
+        let logs: Vec<String> = self.logs().iter().map(read).collect();
         let mut acts: Vec<Act> = logs.iter().flat_map(|log| log.lines()).filter_map(act).collect();
         acts.sort_by_key(|act| act.ended);
         acts
     }
 
-    fn logs(&self) -> Vec<String> {
+    fn logs(&self) -> Vec<PathBuf> {
         let logs = fs::read_dir(self.folder.path()).expect("a folder");
-        logs.map(|log| fs::read_to_string(log.expect("a log").path()).expect("a text")).collect()
+        logs.map(|log| log.expect("a log").path()).collect()
     }
+}
+
+/// Whether a log tells of its thread's end.
+fn is_whole(log: &Path) -> bool {
+    let mut log = File::open(log).expect("a log");
+    let length = log.metadata().expect("a length").len();
+    log.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS))).expect("its end");
+    let mut end = Vec::new();
+    log.read_to_end(&mut end).expect("its end");
+    String::from_utf8_lossy(&end).contains(" +++ ")
 }
 
 /// The act of which a line tells; none if it failed, or was cut short by the program's end.
@@ -117,12 +130,13 @@ fn what(name: &str, given: &[&str], result: &str) -> Option<What> {
     let string =
         |n: usize| given.iter().filter(|word| word.starts_with('"')).nth(n).map(|word| path(word));
     let what = match name {
-        "openat" => {
-            let asked = *given.get(2)?;
+        "openat" | "open" => {
+            let given = if name == "openat" { given.get(1..)? } else { given };
+            let asked = *given.get(1)?;
             if !asked.contains("O_CREAT") && !asked.contains("O_TRUNC") {
                 return None;
             }
-            let mode = given.get(3).map_or(Some(0), |mode| u32::from_str_radix(mode, 8).ok())?;
+            let mode = given.get(2).map_or(Some(0), |mode| u32::from_str_radix(mode, 8).ok())?;
             What::Made(of_file(result)?, mode, asked.contains("O_TRUNC"))
         }
         "write" | "pwrite64" => {
@@ -132,15 +146,21 @@ fn what(name: &str, given: &[&str], result: &str) -> Option<What> {
             What::Wrote(of_file(first()?)?, at, bytes)
         }
         "ftruncate" => What::Cut(of_file(first()?)?, given.get(1)?.parse().ok()?),
-        "rename" => What::Renamed(string(0)?, string(1)?),
+        "rename" | "renameat" | "renameat2" => What::Renamed(string(0)?, string(1)?),
         "unlink" | "unlinkat" | "rmdir" => What::Removed(string(0)?),
-        "mkdir" => What::MadeFolder(string(0)?),
+        "mkdir" | "mkdirat" => What::MadeFolder(string(0)?),
         "fsync" | "fdatasync" => What::Synced(of_file(first()?)?),
         "mmap" => {
             let writes = given.get(2)?.contains("PROT_WRITE") && given.get(3)?.contains("SHARED");
             return writes.then(|| Some(What::Unknown(of_file(given.get(4)?)?, name.into())))?;
         }
-        _ => What::Unknown(given.iter().find_map(|word| of_file(word))?, name.into()),
+        _ => {
+            let file = given
+                .iter()
+                .filter(|word| !word.starts_with("AT_FDCWD"))
+                .find_map(|word| of_file(word));
+            What::Unknown(file.or_else(|| string(0))?, name.into())
+        }
     };
     Some(what)
 }
@@ -188,6 +208,8 @@ mod tests {
         assert_eq!(act(made).unwrap().what, What::Made("/b".into(), 0o600, false));
         let renamed = r#"1.0 rename("\x2f\x61", "\x2f\x62") = 0 <0.000001>"#;
         assert_eq!(act(renamed).unwrap().what, What::Renamed("/a".into(), "/b".into()));
+        let linked = r#"1.0 link("\x2f\x61", "\x2f\x62") = 0 <0.000001>"#;
+        assert_eq!(act(linked).unwrap().what, What::Unknown("/a".into(), "link".into()));
         let synced = r"1.0 fdatasync(5<\x2f\x61>) = 0 <0.000001>";
         assert_eq!(act(synced).unwrap().what, What::Synced("/a".into()));
     }

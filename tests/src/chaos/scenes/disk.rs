@@ -62,7 +62,7 @@ pub async fn disk_full(rounds: u32) -> Result<Report, String> {
 /// # Errors
 /// Why this cannot be done here.
 pub async fn sync_fails(ns: impl IntoIterator<Item = u32>) -> Result<Report, String> {
-    sweep::can_trace()?;
+    sweep::can_trace(&[])?;
     let begun = Instant::now();
     let mut rig = Rig::new(&[], &[]).await;
     let load = rig.load(STREAMS, PAUSE);

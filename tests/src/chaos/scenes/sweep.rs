@@ -20,7 +20,7 @@ const REACHED_MAX: Duration = Duration::from_secs(20);
 /// # Errors
 /// Why this cannot be done here.
 pub async fn killed_at_sync(ns: impl IntoIterator<Item = u32>) -> Result<Report, String> {
-    can_trace()?;
+    can_trace(&[])?;
     let begun = Instant::now();
     let mut rig = Rig::new(&[], &[]).await;
     rig.start_agent();
@@ -51,9 +51,10 @@ pub async fn killed_at_sync(ns: impl IntoIterator<Item = u32>) -> Result<Report,
     Ok(report)
 }
 
-/// Whether programs can be traced here.
-pub(super) fn can_trace() -> Result<(), String> {
-    let tried = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).output();
+/// Whether programs can be traced here, and like this.
+pub(super) fn can_trace(how: &[&str]) -> Result<(), String> {
+    let mut strace = Command::new("strace");
+    let tried = strace.args(how).args(["-qq", "-e", "trace=none", "true"]).output();
     match tried {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
