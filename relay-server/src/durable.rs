@@ -14,7 +14,7 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     let missing = named.take_while(|path| !path.exists()).count();
     fs::create_dir_all(folder)?;
     // Its own name always: whoever made it may have been killed before that was kept.
-    folder.ancestors().take(missing.max(1)).try_for_each(keep_name)
+    folder.ancestors().take(missing.max(1)).try_for_each(keep_name_if_readable)
 }
 
 /// Keeps the name of a file or a folder, and its absence if it was removed. Blocking.
@@ -23,9 +23,17 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
 /// When the folder that it stands in cannot be synced.
 pub(crate) fn keep_name(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match File::open(folder.unwrap_or(Path::new("."))) {
-        // What may not be read cannot be synced: there the system keeps names in its own time.
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// The same in a folder that may be somebody else's: what may not be read cannot be synced, and there the system keeps names
+/// in its own time. Blocking.
+///
+/// # Errors
+/// When the folder cannot be synced for another reason.
+pub(crate) fn keep_name_if_readable(path: &Path) -> io::Result<()> {
+    match keep_name(path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        folder => folder?.sync_all(),
+        kept => kept,
     }
 }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::durable::keep_name;
+use crate::durable::keep_name_if_readable;
 
 /// The length of a key, in bytes.
 const KEY_LEN: usize = 32;
@@ -132,12 +132,13 @@ impl SealKey {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 // Whoever made it may not have kept it.
                 let kept = File::open(path).and_then(|file| file.sync_all());
-                return kept.and_then(|()| keep_name(path)).map_err(told);
+                return kept.and_then(|()| keep_name_if_readable(path)).map_err(told);
             }
             made => made.map_err(told)?,
         };
         let written = writeln!(file, "{}", STANDARD.encode(bytes));
-        let kept = written.and_then(|()| file.sync_all()).and_then(|()| keep_name(path));
+        let kept =
+            written.and_then(|()| file.sync_all()).and_then(|()| keep_name_if_readable(path));
         kept.map_err(|error| {
             // Half a key, or one that is forgotten, would be taken for the key the next time.
             let _ = std::fs::remove_file(path);

@@ -247,7 +247,7 @@ mod tests {
     use super::*;
     use crate::folder::Folder;
 
-    /// What is left of a folder without sectors that survive; each act takes one tick, and they follow one another.
+    /// What is left of a folder, of which nothing survives that was not synced; acts are told by when they began and ended.
     fn left(acts: impl Fn(&Path) -> Vec<(u64, u64, What)>) -> Vec<(String, Vec<u8>)> {
         let folder = Folder::fresh();
         let mut disk = CachedDisk::of(folder.path());

@@ -152,7 +152,10 @@ fn what(name: &str, given: &[&str], result: &str) -> Option<What> {
         "fsync" | "fdatasync" => What::Synced(of_file(first()?)?),
         "mmap" => {
             let writes = given.get(2)?.contains("PROT_WRITE") && given.get(3)?.contains("SHARED");
-            return writes.then(|| Some(What::Unknown(of_file(given.get(4)?)?, name.into())))?;
+            if !writes {
+                return None;
+            }
+            What::Unknown(of_file(given.get(4)?)?, name.into())
         }
         _ => {
             let file = given
