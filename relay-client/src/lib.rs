@@ -7,7 +7,8 @@
 //! - [`target`], [`fields`]: how a target is asked; [`answered`]: what it answered lately
 //! - [`verify`]: who may have sent a webhook, judged on this side of the firewall
 //! - [`notice`], [`screen`]: what people are told, and how it looks
-//! - [`commands`], [`config`], [`api`]: the program `relay-client`; [`open_files`]: what it takes from the system
+//! - [`commands`], [`config`], [`api`]: the program `relay-client`; [`open_files`], [`scheduling`]:
+//!   what it takes from the system and what it leaves to others
 
 pub mod agent;
 pub mod answered;
@@ -19,6 +20,7 @@ pub mod duration;
 pub mod fields;
 pub mod notice;
 pub mod open_files;
+pub mod scheduling;
 pub mod screen;
 pub mod socket;
 pub mod target;

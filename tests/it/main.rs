@@ -26,6 +26,7 @@ mod queue;
 mod recovery;
 mod reliability;
 mod replay;
+mod scheduling;
 mod sealed;
 mod secrets;
 mod store;

@@ -21,6 +21,7 @@ use crate::api::{Api, ApiError};
 use crate::duration;
 use crate::notice::Notices;
 use crate::open_files;
+use crate::scheduling;
 use crate::screen::{Style, show};
 use crate::target::{HttpTarget, Options};
 use crate::verify::{OnFailure, Verifier, Wanted, param};
@@ -136,6 +137,7 @@ pub(super) async fn keep(mut setup: Setup, json: bool, quiet: bool) -> Result<()
         drop(showing);
     });
     open_files::take_all();
+    scheduling::wait_for_turns();
     let stop = CancellationToken::new();
     let mut running = tokio::spawn(Agent::new(setup).run(stop.clone()));
     tokio::select! {
