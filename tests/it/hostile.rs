@@ -12,7 +12,6 @@ use relay_tests::agent::command;
 use relay_tests::process::Process;
 use relay_tests::provider::Provider;
 use relay_tests::relay::Relay;
-use relay_tests::wait::slow;
 use tokio::task::JoinSet;
 
 use caller::call;
@@ -69,9 +68,6 @@ async fn every_hostile_request_gets_what_http_asks_for() {
 
 #[tokio::test]
 async fn callers_that_are_too_slow_are_cut_off() {
-    if !slow("callers_that_are_too_slow_are_cut_off") {
-        return;
-    }
     let cases: Vec<Case> = cases().into_iter().filter(|case| case.slow).collect();
     assert_eq!(cases.len(), 3);
     let wrong = through_the_relay(cases).await;

@@ -33,7 +33,7 @@ pub(super) struct Case {
     /// The caller hangs up after it.
     #[serde(default)]
     pub(super) abort: bool,
-    /// For the slow suite.
+    /// It takes some seconds, until somebody's patience ends.
     #[serde(default)]
     pub(super) slow: bool,
     /// What may come of it.
