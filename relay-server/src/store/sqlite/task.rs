@@ -126,9 +126,10 @@ impl Task {
             return Turn::Sweep;
         }
         // Between two slices of an open transaction the thread rests, unless somebody waits or it falls behind.
-        if self.opened.is_some() {
+        if let Some(opened) = self.opened {
+            let left = (opened + OPEN_MAX).saturating_duration_since(Instant::now());
             let idle = |queue: &mut Queue| !queue.is_urgent() && queue.ops.len() < SLICE_MAX;
-            let woken = shared.wake.wait_timeout_while(queue, REST, idle);
+            let woken = shared.wake.wait_timeout_while(queue, left.min(REST), idle);
             queue = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         loop {
@@ -156,7 +157,7 @@ impl Task {
                 Some(_) => due.unwrap_or(now),
                 None => due.unwrap_or(self.retention.due).min(self.retention.due),
             };
-            let wait = until.saturating_duration_since(now).max(REST);
+            let wait = until.saturating_duration_since(now);
             queue.asleep = self.opened.is_none();
             let woken = shared.wake.wait_timeout(queue, wait);
             queue = woken.unwrap_or_else(PoisonError::into_inner).0;
