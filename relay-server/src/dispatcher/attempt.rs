@@ -68,7 +68,7 @@ pub(super) struct Order {
     pub(super) queued: bool,
     /// Until when the answer's head must be there.
     pub(super) deadline: Instant,
-    /// Until when to wait for an agent that is just reconnecting.
+    /// Until when to wait for an agent that is just reconnecting; not beyond the deadline.
     pub(super) hold_until: Instant,
 }
 
@@ -134,7 +134,7 @@ impl Attempt {
             if self.open.is_none() {
                 match self.dispatch(dispatcher) {
                     Ok(true) => {}
-                    Ok(false) => match Box::pin(self.comes(dispatcher, then)).await {
+                    Ok(false) => match Box::pin(self.comes(dispatcher, then)).await? {
                         Ok(()) => continue,
                         Err(nobody) => return Some(Err(self.refusal.take().unwrap_or(nobody))),
                     },
@@ -180,8 +180,8 @@ impl Attempt {
         }
     }
 
-    /// Waits until a session is there that is likely to come.
-    async fn comes(&self, dispatcher: &Dispatcher, then: Instant) -> Result<(), NoAnswer> {
+    /// Waits until a session is there that is likely to come; none if it may still come then.
+    async fn comes(&self, dispatcher: &Dispatcher, then: Instant) -> Option<Result<(), NoAnswer>> {
         let (order, router) = (&self.order, &dispatcher.router);
         let endpoint = order.head.endpoint;
         let changes = router.changes(endpoint);
@@ -191,18 +191,16 @@ impl Attempt {
             // Interest first, then the look: whoever comes in between is not missed.
             changed.as_mut().enable();
             match router.route(endpoint, &order.group, &self.tried, order.queued) {
-                Route::To(..) => return Ok(()),
+                Route::To(..) => return Some(Ok(())),
                 Route::Full => {
-                    return Err(NoAnswer::new(
-                        Code::AgentOverloaded,
-                        "every agent has its hands full",
-                    ));
+                    let words = "every agent has its hands full";
+                    return Some(Err(NoAnswer::new(Code::AgentOverloaded, words)));
                 }
-                Route::Nobody => return Err(offline()),
+                Route::Nobody => return Some(Err(offline())),
                 Route::Away => {}
             }
             if timeout_at(until, changed).await.is_err() {
-                return Err(offline());
+                return (then >= order.hold_until).then(|| Err(offline()));
             }
         }
     }

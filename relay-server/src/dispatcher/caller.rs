@@ -86,6 +86,9 @@ impl Caller {
             record.answer_body(&body);
         }
         if !end {
+            if let Some(record) = &mut record {
+                record.note();
+            }
             return Self { answer, first: body, stream: Some(stream), record };
         }
         if let Some(record) = record {

@@ -62,7 +62,7 @@ impl Dispatcher {
             }
             Receipt::Kept(_) => {
                 let mut live = self.begin_live(&arrived, record);
-                let result = live.attempt.until(self, live.reply_by).await;
+                let result = live.heard(self).await;
                 Box::pin(self.end_live(arrived, live, result)).await
             }
         }

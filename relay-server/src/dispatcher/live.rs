@@ -22,22 +22,46 @@ use crate::store::records::{Lease, Next, Settlement};
 /// How long after its deadline an attempt keeps its lease: until whoever made it has surely settled it.
 pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(15);
 
+/// How long a live event may be under way before the store is told of it: mostly it is over by then, and is written once.
+const NOTED_AFTER: Duration = Duration::from_millis(100);
+
 /// A live event under way. Dropped, because the caller has gone, it cancels the request to the target.
 pub(super) struct Live {
     pub(super) attempt: Attempt,
+    /// From when on the store has it, if it is to be seen.
+    noted_by: Instant,
     /// Until when the caller waits for the head of an answer.
-    pub(super) reply_by: Instant,
+    reply_by: Instant,
     /// Until when the attempt may go on.
     deadline: Instant,
     trial: Trial,
     record: Record,
 }
 
+impl Live {
+    /// Waits for an answer's head until the caller's patience ends. An event that takes a while is noted meanwhile: whoever
+    /// looks sees it under way.
+    pub(super) async fn heard(
+        &mut self,
+        dispatcher: &Dispatcher,
+    ) -> Option<Result<Answered, NoAnswer>> {
+        if self.record.is_to_note() && self.noted_by < self.reply_by {
+            let heard = self.attempt.until(dispatcher, self.noted_by).await;
+            if heard.is_some() {
+                return heard;
+            }
+            self.record.note();
+        }
+        self.attempt.until(dispatcher, self.reply_by).await
+    }
+}
+
 impl Dispatcher {
     /// Begins to bring a live event to its target.
     pub(super) fn begin_live(&self, arrived: &Arrived, record: Record) -> Live {
         let settings = &arrived.endpoint.settings;
-        let reply_by = arrived.since + settings.reply_timeout;
+        let (noted_by, reply_by) =
+            (arrived.since + NOTED_AFTER, arrived.since + settings.reply_timeout);
         let deadline = match settings.fallback {
             Fallback::Queue => arrived.since + settings.reply_timeout.max(settings.attempt_timeout),
             Fallback::Fail => reply_by,
@@ -52,9 +76,9 @@ impl Dispatcher {
             resigns: settings.resign,
             queued: false,
             deadline,
-            hold_until: arrived.since + settings.hold,
+            hold_until: reply_by.min(arrived.since + settings.hold),
         });
-        Live { attempt, reply_by, deadline, trial: record.trial(), record }
+        Live { attempt, noted_by, reply_by, deadline, trial: record.trial(), record }
     }
 
     /// The target's own answer, for the caller.

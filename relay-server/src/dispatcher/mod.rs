@@ -171,7 +171,7 @@ impl Dispatcher {
         Record::room(&self.store, &arrived.endpoint, &plan).await.map_err(not_stored)?;
         let record = Record::begin(&self.store, &arrived, plan).map_err(not_stored)?;
         let mut live = self.begin_live(&arrived, record);
-        match live.attempt.until(self, live.reply_by).await {
+        match live.heard(self).await {
             Some(Ok(answered)) if arrived.endpoint.settings.counts(answered.answer.status) => {
                 Ok(self.answered(&arrived, live, answered))
             }

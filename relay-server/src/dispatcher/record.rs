@@ -1,5 +1,5 @@
-//! What becomes of a live event in the store: noted when it goes out, settled when its outcome is known, or promised when
-//! there is none in time; whoever still listens.
+//! What becomes of a live event in the store: noted as it ended, or before that if it takes a while; promised when there is
+//! no outcome in time; whoever still listens.
 
 mod growing;
 
@@ -67,7 +67,7 @@ impl Record {
         store.room().await
     }
 
-    /// Begins the record of a live event, and notes it if it is to be kept whatever comes of it.
+    /// Begins the record of a live event, and notes it if somebody else gets it too.
     ///
     /// # Errors
     /// When the store does not take it.
@@ -92,12 +92,12 @@ impl Record {
                 let keep = whole.then(|| record.acceptance_of(&record.live()));
                 record.source = Source::Growing(Growing::begin(store, head, intake, keep));
             }
-            payload if whole => {
+            payload if record.plan.has_others() => {
                 let event = record.event(payload);
                 store.note(record.acceptance(event, &record.live(), true))?;
             }
             payload => {
-                if may_queue {
+                if whole || may_queue {
                     store.health()?;
                 }
                 record.source = Source::Here(payload.clone());
@@ -134,6 +134,23 @@ impl Record {
     pub(super) fn going(mut self, going: Going) -> Self {
         self.going = Some(going);
         self
+    }
+
+    /// Whether the event is to be seen while it is under way, and is here only.
+    pub(super) fn is_to_note(&self) -> bool {
+        matches!(self.source, Source::Here(_)) && self.keeps_whole()
+    }
+
+    /// Notes an event that takes a while; one that the store does not take now is noted when it is over.
+    pub(super) fn note(&mut self) {
+        if let Source::Here(payload) = &self.source
+            && self.keeps_whole()
+        {
+            let noted = self.acceptance(self.event(payload), &self.live(), true);
+            if self.store.note(noted).is_ok() {
+                self.source = Source::Noted;
+            }
+        }
     }
 
     /// The attempt that it records.
@@ -286,7 +303,7 @@ impl Record {
         let settlement = Settlement { lease: self.lease.clone(), attempt, next };
         match std::mem::replace(&mut self.source, Source::Noted) {
             Source::Noted => self.store.settle(settlement),
-            Source::Here(payload) => self.keep_head(&payload, settlement),
+            Source::Here(payload) => self.note_over(&payload, settlement),
             Source::Growing(growing) => {
                 let bare = self.without_body(&growing.payload());
                 let keeps_head = self.endpoint.settings.capture != Capture::None;
@@ -296,12 +313,13 @@ impl Record {
         }
     }
 
-    /// Keeps what the endpoint wants of an event that is over: its head.
-    fn keep_head(&self, payload: &Payload, settlement: Settlement) {
-        let event = self.without_body(payload);
-        match self.store.note_late(self.acceptance(event, &self.live(), false)) {
-            Ok(()) => self.store.settle(settlement),
-            Err(error) => tracing::warn!(%error, "a live event is not recorded"),
+    /// Notes what the endpoint wants of an event that is over: all of it, or its head.
+    fn note_over(&self, payload: &Payload, settlement: Settlement) {
+        let whole = self.keeps_whole();
+        let event = if whole { self.event(payload) } else { self.without_body(payload) };
+        let noted = self.acceptance(event, &self.live(), whole);
+        if let Err(error) = self.store.note_over(noted, settlement) {
+            tracing::warn!(%error, "a live event is not recorded");
         }
     }
 }

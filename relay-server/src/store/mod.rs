@@ -164,13 +164,26 @@ impl Store {
         self.writer.submit(Op::Note(Box::new(acceptance)), Urgency::Lazy)
     }
 
-    /// Notes an event that is whole, or over, only now; it is durable soon. It was let in by
-    /// [`room`](Self::room) when it came, so that it is taken however much waits by now.
+    /// Notes an event that is whole only now; it is durable soon. It was let in by [`room`](Self::room) when it came, so that
+    /// it is taken however much waits by now.
     ///
     /// # Errors
     /// When the store is unavailable.
     pub fn note_late(&self, acceptance: Acceptance) -> Result<(), StoreError> {
         self.writer.submit_late(acceptance)
+    }
+
+    /// Notes an event whose live delivery is over, which costs less than to note it and to settle it; it is durable soon, or
+    /// when the store is well again. It was let in by [`room`](Self::room) when it came.
+    ///
+    /// # Errors
+    /// When the store is unavailable and as much waits for it as may.
+    pub fn note_over(
+        &self,
+        acceptance: Acceptance,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        self.writer.submit_over(acceptance, settlement)
     }
 
     /// Keeps an event; it is durable when this returns.

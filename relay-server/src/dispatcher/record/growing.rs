@@ -71,11 +71,11 @@ impl Growing {
                 return store.settle(settlement);
             }
             // Only an answer makes an event that never was whole worth a record.
-            if keeps_head && answered {
-                match store.note_late(late) {
-                    Ok(()) => store.settle(settlement),
-                    Err(error) => tracing::warn!(%error, "a live event is not recorded"),
-                }
+            if keeps_head
+                && answered
+                && let Err(error) = store.note_over(late, settlement)
+            {
+                tracing::warn!(%error, "a live event is not recorded");
             }
         });
     }

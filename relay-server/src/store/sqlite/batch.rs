@@ -64,12 +64,17 @@ impl Batch {
         self.kept_back.insert(id, acceptance);
     }
 
-    /// Settles an event that is kept back; gives the settlement back when it is about another.
-    pub(super) fn settle(&mut self, settlement: Settlement) -> Option<Settlement> {
-        let Some(acceptance) = self.take(&settlement.lease) else { return Some(settlement) };
+    /// Takes an event whose live delivery is over.
+    pub(super) fn over(&mut self, acceptance: Box<Acceptance>, settlement: Settlement) {
         let Settlement { attempt, next, .. } = settlement;
         let settled = Some(Settled { attempt, next, room: None });
         self.ready.push(Fresh { acceptance, settled, answer: None });
+    }
+
+    /// Settles an event that is kept back; gives the settlement back when it is about another.
+    pub(super) fn settle(&mut self, settlement: Settlement) -> Option<Settlement> {
+        let Some(acceptance) = self.take(&settlement.lease) else { return Some(settlement) };
+        self.over(acceptance, settlement);
         None
     }
 

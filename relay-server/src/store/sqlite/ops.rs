@@ -15,6 +15,8 @@ use super::retention::Keeps;
 pub(in super::super) enum Op {
     /// An event that somebody else answers for.
     Note(Box<Acceptance>),
+    /// The same, and how its live delivery has ended.
+    Over(Box<Acceptance>, Settlement),
     /// An event, and who waits for it to be durable.
     Accept(Box<Acceptance>, Answer<Receipt>),
     /// The end of an attempt.
@@ -33,7 +35,7 @@ impl Op {
     /// Puts back into the queue what nobody waits for; gives back the rest.
     pub(super) fn keep_for_later(self, queue: &mut Queue) -> Option<Self> {
         match self {
-            Self::Note(_) | Self::Settle(_) => {
+            Self::Note(_) | Self::Over(..) | Self::Settle(_) => {
                 queue.ops.push(self);
                 None
             }
@@ -50,7 +52,7 @@ impl Op {
             Self::Lease(_, answer) => drop(answer.send(Err(error.clone()))),
             Self::Run(work) => work.answer(Err(error.clone())),
             Self::Flush(answer) => drop(answer.send(Err(error.clone()))),
-            Self::Note(_) | Self::Settle(_) => {}
+            Self::Note(_) | Self::Over(..) | Self::Settle(_) => {}
         }
     }
 }

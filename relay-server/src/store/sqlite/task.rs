@@ -215,6 +215,7 @@ impl Task {
             match op {
                 Op::Accept(acceptance, answer) => self.batch.accept(acceptance, answer),
                 Op::Note(acceptance) => self.batch.keep_back(acceptance, now),
+                Op::Over(acceptance, settlement) => self.batch.over(acceptance, settlement),
                 Op::Settle(settlement) => {
                     self.written.settlements.extend(self.batch.settle(settlement));
                 }

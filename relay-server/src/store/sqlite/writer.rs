@@ -134,6 +134,20 @@ impl Writer {
         Ok(())
     }
 
+    /// Queues an event that is over, however many wait by now; while the store is failing, as many as else at the most.
+    pub(in super::super) fn submit_over(
+        &self,
+        acceptance: Acceptance,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        let queue = self.shared.lock();
+        if queue.ops.len() >= QUEUE_MAX {
+            queue.is_open()?;
+        }
+        self.push(queue, Op::Over(Box::new(acceptance), settlement), Urgency::Lazy);
+        Ok(())
+    }
+
     /// Queues the end of an attempt whatever happens: it waits even while the store is failing.
     pub(in super::super) fn submit_settlement(&self, settlement: Settlement) {
         self.push(self.shared.lock(), Op::Settle(settlement), Urgency::Lazy);
