@@ -131,6 +131,13 @@ impl Body {
         }
     }
 
+    /// Takes its bytes out of a larger buffer in which they may stand, so that it can be used again.
+    pub fn detach(&mut self) {
+        if let Self::Memory(bytes) = self {
+            *bytes = Bytes::copy_from_slice(bytes);
+        }
+    }
+
     /// Whether there is no byte.
     #[must_use]
     pub fn is_empty(&self) -> bool {

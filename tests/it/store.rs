@@ -1,5 +1,6 @@
 //! What a store does, whatever engine it is: keeps what it acknowledged, gives it out once at a time and in its order.
 
+mod bundles;
 mod replay;
 mod retention;
 mod stall;

@@ -197,8 +197,10 @@ fn sql_ends_at_the_store() {
         "tests/it/sealed.rs",
         "tests/it/upkeep.rs",
         "tests/it/queue/rot.rs",
+        "tests/it/store/bundles.rs",
         "tests/it/store/stall.rs",
         "tests/src/ledger.rs",
+        "tests/src/ledger/",
         "tests/benches/",
     ];
     only_in(&words, &rooms);

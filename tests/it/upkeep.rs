@@ -69,7 +69,7 @@ async fn a_sound_store_is_sound_also_while_retention_works_on_it() {
 async fn every_damage_is_told() {
     let mut shelf = Shelf::fresh().await;
     let (one, _, three) =
-        (shelf.answered(200).await, shelf.answered(200).await, shelf.accept("x").await);
+        (shelf.answered(500).await, shelf.answered(500).await, shelf.accept("x").await);
     shelf.close();
     let store = shelf.folder.path().join("store");
     let hex = |id: relay_protocol::id::EventId| -> String {

@@ -1,5 +1,7 @@
 //! What the store of a relay has written down: every delivery with its attempts, read beside the relay that runs.
 
+mod bundled;
+
 use rusqlite::{Connection, OpenFlags, Row};
 
 use crate::relay::Relay;
@@ -56,11 +58,13 @@ impl Ledger {
     #[must_use]
     pub fn deliveries(&self) -> Vec<Delivery> {
         let sql =
-            "SELECT event, grp, replay, state, attempts, status, code, detail, lease IS NOT NULL
-             FROM deliveries ORDER BY endpoint, event, grp, replay";
-        let mut select = self.0.prepare(sql).expect("the schema");
+            "SELECT event, grp, replay, state, attempts, status, code, detail, lease IS NOT NULL, endpoint
+             FROM deliveries";
+        // In one snapshot: what comes out of a bundle is in rows then.
+        let snapshot = self.0.unchecked_transaction().expect("a transaction");
+        let mut select = snapshot.prepare(sql).expect("the schema");
         let read = |row: &Row<'_>| {
-            Ok(Delivery {
+            let delivery = Delivery {
                 event: event(row.get(0)?),
                 group: row.get(1)?,
                 replay: row.get(2)?,
@@ -70,10 +74,17 @@ impl Ledger {
                 code: row.get(6)?,
                 detail: row.get(7)?,
                 leased: row.get(8)?,
-            })
+            };
+            Ok((row.get::<_, i64>(9)?, delivery))
         };
         let rows = select.query_map([], read).expect("a query");
-        rows.collect::<rusqlite::Result<_>>().expect("rows")
+        let mut all: Vec<_> = rows.collect::<rusqlite::Result<_>>().expect("rows");
+        let bundled = bundled::all(&snapshot).into_iter();
+        all.extend(bundled.map(|bundled| (bundled.endpoint, bundled.delivery())));
+        all.sort_by_key(|(endpoint, delivery)| {
+            (*endpoint, delivery.event.clone(), delivery.group.clone(), delivery.replay)
+        });
+        all.into_iter().map(|(_, delivery)| delivery).collect()
     }
 
     /// The only delivery.
@@ -134,7 +145,10 @@ impl Ledger {
         let wanted = (of.event.clone(), of.group.clone(), of.replay);
         let rows = select.query_map([], read).expect("a query");
         let rows = rows.map(|row| row.expect("a row"));
-        rows.filter(|(_, whose)| *whose == wanted).map(|(attempt, _)| attempt).collect()
+        let of_rows = rows.filter(|(_, whose)| *whose == wanted).map(|(attempt, _)| attempt);
+        let bundled = bundled::all(&self.0).into_iter();
+        let bundled = bundled.filter(|bundled| bundled.delivery() == *of);
+        of_rows.chain(bundled.map(|bundled| bundled.attempt())).collect()
     }
 
     /// What was noted of each event, in their order.
@@ -143,9 +157,13 @@ impl Ledger {
     /// When the store cannot be read.
     #[must_use]
     pub fn notes(&self) -> Vec<Option<String>> {
-        let mut select = self.0.prepare("SELECT note FROM events ORDER BY id").expect("the schema");
-        let rows = select.query_map([], |row| row.get(0)).expect("a query");
-        rows.collect::<rusqlite::Result<_>>().expect("rows")
+        let mut select = self.0.prepare("SELECT id, note FROM events").expect("the schema");
+        let read = |row: &Row<'_>| Ok((event(row.get(0)?), row.get(1)?));
+        let rows = select.query_map([], read).expect("a query");
+        let mut all: Vec<_> = rows.collect::<rusqlite::Result<_>>().expect("rows");
+        all.extend(bundled::all(&self.0).into_iter().map(|bundled| (bundled.event, None)));
+        all.sort();
+        all.into_iter().map(|(_, note)| note).collect()
     }
 
     /// Checks that what the writer counts is what there is, and that nothing is held that is over.
@@ -155,8 +173,9 @@ impl Ledger {
     pub fn adds_up(&self) {
         let counted =
             "SELECT endpoint, grp, state, n, bytes FROM counts WHERE n <> 0 OR bytes <> 0";
-        let there =
-            "SELECT endpoint, grp, state, count(*), sum(size) FROM deliveries GROUP BY 1, 2, 3";
+        let there = "SELECT endpoint, grp, state, sum(n), sum(size) FROM
+                 (SELECT endpoint, grp, state, 1 n, size FROM deliveries UNION ALL
+                  SELECT endpoint, 'main', 'delivered', events, size FROM bundles) GROUP BY 1, 2, 3";
         // In one transaction, so that both are of the same moment.
         self.0.execute_batch("BEGIN").expect("a transaction");
         let (counted, there) = (self.tallies(counted), self.tallies(there));

@@ -189,17 +189,23 @@ pub fn event(endpoint: EndpointId, id: EventId, body: Body) -> Event {
     Event { head: Arc::new(head), body, trailers: Fields::default(), held: None }
 }
 
-/// Notes an event with the status that it was answered with.
+/// Notes an event that is over, with the status that it was answered with.
 ///
 /// # Errors
 /// When the store does not take it.
 pub fn note(store: &Store, event: Event, status: u16) -> Result<EventId, StoreError> {
     let id = event.head.id;
-    let lease = Lease::new(event.head.endpoint, id, Name::main());
-    store.note(accepting(event, Start::Live(lease.token)))?;
-    let next = if status < 300 { Next::Delivered } else { Next::Failed };
-    store.settle(settlement(lease, 1, status, next));
+    let (noted, ended) = over(event, status);
+    store.note_over(noted, ended)?;
     Ok(id)
+}
+
+/// An event, and how its live delivery ended that was answered with this status.
+#[must_use]
+pub fn over(event: Event, status: u16) -> (Acceptance, Settlement) {
+    let lease = Lease::new(event.head.endpoint, event.head.id, Name::main());
+    let next = if status < 300 { Next::Delivered } else { Next::Failed };
+    (accepting(event, Start::Live(lease.token)), settlement(lease, 1, status, next))
 }
 
 /// What accepts an event for `main` that is due at once.

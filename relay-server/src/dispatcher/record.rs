@@ -234,12 +234,19 @@ impl Record {
         Start::Live(self.lease.token)
     }
 
+    /// The event for a store that keeps it a while: a copy, for a slice would keep the HTTP library's whole read buffer from
+    /// being used again.
     fn event(&self, payload: &Payload) -> Event {
+        let mut event = self.event_as_it_is(payload);
+        event.body.detach();
+        event
+    }
+
+    fn event_as_it_is(&self, payload: &Payload) -> Event {
         let head = Arc::clone(&self.head);
         match payload {
-            // A copy: a slice would keep the HTTP library's whole read buffer from being used again.
             Payload::Whole { bytes, trailers, held } => {
-                let body = Body::Memory(Bytes::copy_from_slice(bytes));
+                let body = Body::Memory(bytes.clone());
                 Event { head, body, trailers: trailers.clone(), held: held.clone() }
             }
             Payload::Stored(file, trailers) => {
@@ -316,7 +323,7 @@ impl Record {
     /// Notes what the endpoint wants of an event that is over: all of it, or its head.
     fn note_over(&self, payload: &Payload, settlement: Settlement) {
         let whole = self.keeps_whole();
-        let event = if whole { self.event(payload) } else { self.without_body(payload) };
+        let event = if whole { self.event_as_it_is(payload) } else { self.without_body(payload) };
         let noted = self.acceptance(event, &self.live(), whole);
         if let Err(error) = self.store.note_over(noted, settlement) {
             tracing::warn!(%error, "a live event is not recorded");

@@ -23,6 +23,7 @@ async fn events_beyond_the_count_go_the_oldest_first_and_never_an_open_one() {
     for _ in 0..500 {
         shelf.note(shelf.event("live"), 200);
     }
+    shelf.store().flush().await.unwrap();
     let last = shelf.answered(500).await;
     shelf.store().set_retention(shelf.endpoint, Keep { events: Some(3), ..FOR_EVER });
     left(&shelf, &[("delivered", 1), ("failed", 1), ("pending", 1)]).await;

@@ -8,7 +8,7 @@ use relay_server::event::{Body, Event};
 use relay_server::store::{Store, StoreError};
 use relay_tests::journey::Journey;
 use relay_tests::raw::Written;
-use relay_tests::shelf::{Shelf, event, note};
+use relay_tests::shelf::{Shelf, event, over};
 use relay_tests::target::Target;
 use relay_tests::wait::{soon, until};
 use tokio::time::{Duration, timeout};
@@ -37,7 +37,14 @@ fn too_many(store: &Store, endpoint: EndpointId) -> Vec<Event> {
 
 /// Gives a store that stands still as much of this as it takes. It waits for a lock for 5 s only, so all is at hand.
 fn fill(store: &Store, events: Vec<Event>) {
-    let refused = events.into_iter().any(|event| note(store, event, 200).is_err());
+    let refused = events.into_iter().any(|event| {
+        let (noted, ended) = over(event, 200);
+        let refused = store.note(noted).is_err();
+        if !refused {
+            store.settle(ended);
+        }
+        refused
+    });
     assert!(refused, "its queue is full");
 }
 

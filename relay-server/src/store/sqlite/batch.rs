@@ -15,6 +15,7 @@ use super::super::StoreError;
 use super::super::records::{
     Acceptance, Attempt, Lease, NewDelivery, Next, Promise, Receipt, Room, Settlement, Start,
 };
+use super::bundle::Bundled;
 use super::rows::MANY;
 
 /// How long an event is kept back for its outcome.
@@ -47,6 +48,8 @@ pub(super) struct Batch {
     ready: Vec<Fresh>,
     /// Kept back for their outcome.
     kept_back: HashMap<EventId, Box<Acceptance>>,
+    /// Those that go into bundles.
+    bundled: Vec<Bundled>,
     /// When each of them came, the oldest first; some may be written by now.
     since: VecDeque<(Instant, EventId)>,
 }
@@ -69,6 +72,16 @@ impl Batch {
         let Settlement { attempt, next, .. } = settlement;
         let settled = Some(Settled { attempt, next, room: None });
         self.ready.push(Fresh { acceptance, settled, answer: None });
+    }
+
+    /// Takes an event that goes into a bundle.
+    pub(super) fn bundle(&mut self, event: Bundled) {
+        self.bundled.push(event);
+    }
+
+    /// What goes into bundles.
+    pub(super) fn bundled(&mut self) -> &mut Vec<Bundled> {
+        &mut self.bundled
     }
 
     /// Settles an event that is kept back; gives the settlement back when it is about another.
@@ -119,7 +132,7 @@ impl Batch {
 
     /// Whether there is something to write now.
     pub(super) fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.bundled.is_empty()
     }
 
     /// What is to be written now: all, or as many as are written best together, while the rest can wait for more.

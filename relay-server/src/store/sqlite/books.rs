@@ -79,6 +79,13 @@ pub(super) struct Total {
     gone: i64,
 }
 
+impl Total {
+    /// What is left when so many events with so many bytes have gone.
+    pub(super) fn without(self, n: i64, bytes: i64) -> Self {
+        Self { n: self.n - n, bytes: self.bytes - bytes, ..self }
+    }
+}
+
 /// The writer's books.
 #[derive(Debug)]
 pub(in super::super) struct Books {
@@ -165,6 +172,18 @@ impl Books {
         self.count(endpoint, group, state, 1, size);
     }
 
+    /// So many deliveries with so many bytes have come into a state.
+    pub(super) fn enter(
+        &mut self,
+        endpoint: EndpointId,
+        group: &Name,
+        state: State,
+        n: i64,
+        bytes: i64,
+    ) {
+        self.count(endpoint, group, state, n, bytes);
+    }
+
     /// A delivery has gone from one state into another.
     pub(super) fn moves(
         &mut self,
@@ -196,8 +215,13 @@ impl Books {
 
     /// An event has gone for good, with so many bytes of its body.
     pub(super) fn goes(&mut self, endpoint: EndpointId, bytes: i64) {
+        self.go(endpoint, 1, bytes);
+    }
+
+    /// So many events have gone for good, with so many bytes of their bodies.
+    pub(super) fn go(&mut self, endpoint: EndpointId, n: i64, bytes: i64) {
         let total = self.totals.entry(endpoint).or_default();
-        (total.n, total.bytes, total.gone) = (total.n - 1, total.bytes - bytes, total.gone + 1);
+        (total.n, total.bytes, total.gone) = (total.n - n, total.bytes - bytes, total.gone + n);
         self.recounted.insert(endpoint);
     }
 
@@ -303,8 +327,9 @@ pub(super) fn newest(connection: &Connection) -> rusqlite::Result<EventId> {
     let sql = "SELECT value FROM meta WHERE key = 'newest'";
     let noted: Option<String> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
     let noted = noted.and_then(|id| id.parse().ok()).unwrap_or(EventId::from_bytes([0; 16]));
-    let sql = "SELECT (SELECT max(id) FROM events WHERE events.endpoint = totals.endpoint) newest FROM totals
-         WHERE newest IS NOT NULL";
+    let sql = "SELECT max(coalesce((SELECT max(id) FROM events WHERE events.endpoint = totals.endpoint), x''),
+             coalesce((SELECT max(last) FROM bundles WHERE bundles.endpoint = totals.endpoint), x'')) newest
+         FROM totals WHERE newest <> x''";
     let mut select = connection.prepare(sql)?;
     let mut there = select.query_map([], |row| row.get(0).map(EventId::from_bytes))?;
     there.try_fold(noted, |newest, id| Ok(newest.max(id?)))

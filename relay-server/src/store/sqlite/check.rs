@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::super::spool::Spool;
 use super::super::{OpenError, Report};
+use super::bundle;
 use super::lease::load;
 use super::open::DATABASE;
 use super::schema;
@@ -62,27 +63,38 @@ const DAMAGES: &[(&str, &str)] = &[
         "a count that is wrong (endpoint, group, state, counted, there)",
         "SELECT endpoint || ' ' || grp || ' ' || state || ' ' || sum(n) || ' ' || sum(there) FROM
              (SELECT endpoint, grp, state, n, 0 there FROM counts UNION ALL
-              SELECT endpoint, grp, state, 0, count(*) FROM deliveries GROUP BY endpoint, grp, state)
+              SELECT endpoint, grp, state, 0, count(*) FROM deliveries GROUP BY endpoint, grp, state UNION ALL
+              SELECT endpoint, 'main', 'delivered', 0, sum(events) FROM bundles GROUP BY endpoint)
          WHERE endpoint IN (SELECT id FROM endpoints) GROUP BY endpoint, grp, state HAVING sum(n) <> sum(there)",
     ),
     (
         "a total that is wrong (endpoint, counted, there)",
         "SELECT endpoint || ' ' || sum(n) || ' ' || sum(there) FROM
              (SELECT endpoint, n, 0 there FROM totals UNION ALL
-              SELECT endpoint, 0, count(*) FROM events GROUP BY endpoint)
+              SELECT endpoint, 0, count(*) FROM events GROUP BY endpoint UNION ALL
+              SELECT endpoint, 0, sum(events) FROM bundles GROUP BY endpoint)
          GROUP BY endpoint HAVING sum(n) <> sum(there)",
     ),
     (
         "sequence numbers that retention does not explain (endpoint, last, events, taken by retention)",
         "SELECT id || ' ' || last_seq || ' ' || there || ' ' || gone FROM
              (SELECT endpoints.id, last_seq, coalesce(gone, 0) gone,
-                  (SELECT count(*) FROM events WHERE events.endpoint = endpoints.id) there
+                  (SELECT count(*) FROM events WHERE events.endpoint = endpoints.id)
+                      + (SELECT coalesce(sum(events), 0) FROM bundles WHERE bundles.endpoint = endpoints.id) there
               FROM endpoints LEFT JOIN totals ON totals.endpoint = endpoints.id)
          WHERE last_seq <> there + gone",
     ),
     (
         "a sequence number that is there twice (endpoint, number)",
-        "SELECT endpoint || ' ' || seq FROM events GROUP BY endpoint, seq HAVING count(*) > 1",
+        "SELECT endpoint || ' ' || seq FROM
+             (SELECT endpoint, seq, lag(seq + n) OVER (PARTITION BY endpoint ORDER BY seq) free FROM
+                  (SELECT endpoint, seq, 1 n FROM events UNION ALL SELECT endpoint, seq, events FROM bundles))
+         WHERE free > seq",
+    ),
+    (
+        "a bundle of events that is not whole",
+        "SELECT hex(last) FROM bundles WHERE length(ids) <> events * 16 OR substr(ids, 1, 16) <> first
+             OR substr(ids, -16) <> last",
     ),
 ];
 
@@ -106,11 +118,16 @@ pub(in super::super) fn check(data: &Path) -> Result<Report, OpenError> {
             report.damages.push(why);
             return Ok(report);
         }
-        report.events = snapshot.query_row("SELECT count(*) FROM events", [], |row| row.get(0))?;
+        let sql =
+            "SELECT (SELECT count(*) FROM events) + (SELECT coalesce(sum(events), 0) FROM bundles)";
+        report.events = snapshot.query_row(sql, [], |row| row.get(0))?;
         for (what, sql) in DAMAGES {
             report.damages.extend(rows(&snapshot, what, sql)?);
         }
         report.damages.extend(bodies(&snapshot, data)?);
+        let unsound = bundle::unsound(&snapshot, TOLD_MAX)?;
+        let told = unsound.into_iter().map(|id| format!("the event {id} is not what it was"));
+        report.damages.extend(told);
         Ok(report)
     };
     look().map_err(|e: rusqlite::Error| OpenError::Broken(shown, e.to_string()))

@@ -4,7 +4,8 @@
 use relay_protocol::id::{EventId, Name};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::super::records::{Backlog, Count, EventFilter, Summary};
+use super::super::records::{AttemptResult, Backlog, Count, EventFilter, Summary};
+use super::bundle::{self, Order, Unpacked};
 use crate::delivery::State;
 use crate::endpoint::EndpointId;
 
@@ -69,6 +70,11 @@ pub(in super::super) fn after(
         while let Some(row) = rows.next()? {
             all.push((*endpoint, EventId::from_bytes(row.get(0)?)));
         }
+        // One more, for the first may be the one that is known.
+        let range = (after, EventId::from_bytes([u8::MAX; 16]));
+        let bundled =
+            bundle::ids(connection, *endpoint, range, Order::OldestFirst, limit.saturating_add(1))?;
+        all.extend(bundled.into_iter().filter(|id| *id > after).map(|id| (*endpoint, id)));
     }
     all.sort_unstable_by_key(|(_, id)| *id);
     all.truncate(limit);
@@ -132,6 +138,21 @@ fn events(
     while let Some(row) = rows.next()? {
         hits.push(Hit { id: EventId::from_bytes(row.get(0)?), endpoint, by: None });
     }
+    bundled(connection, endpoint, filter, limit, hits)
+}
+
+/// Those that are in bundles: all of them delivered.
+fn bundled(
+    connection: &Connection,
+    endpoint: EndpointId,
+    filter: &EventFilter,
+    limit: usize,
+    hits: &mut Vec<Hit>,
+) -> rusqlite::Result<()> {
+    let range = (filter.since, filter.before);
+    let ids = bundle::ids(connection, endpoint, range, Order::NewestFirst, limit)?;
+    let by = (!filter.states.is_empty()).then(|| (Name::main().as_str().to_owned(), 0));
+    hits.extend(ids.into_iter().map(|id| Hit { id, endpoint, by: by.clone() }));
     Ok(())
 }
 
@@ -171,6 +192,9 @@ fn in_state(
         }
         hits.push(Hit { id, endpoint, by: Some((row.get(1)?, row.get(2)?)) });
     }
+    if state == State::Delivered {
+        bundled(connection, endpoint, filter, limit, hits)?;
+    }
     Ok(())
 }
 
@@ -197,10 +221,43 @@ fn summary(connection: &Connection, hit: &Hit) -> rusqlite::Result<Option<Summar
          WHERE events.endpoint = ?1 AND events.id = ?2 AND (?3 IS NULL OR (grp = ?3 AND replay = ?4))
          ORDER BY grp = 'main' DESC, grp, replay DESC LIMIT 1";
     let (group, replay) = hit.by.as_ref().map_or((None, None), |(g, r)| (Some(g), Some(*r)));
-    connection
+    let in_rows = connection
         .prepare_cached(sql)?
         .query_row(params![hit.endpoint.0, hit.id.as_bytes(), group, replay], |row| read(row, hit))
-        .optional()
+        .optional()?;
+    if in_rows.is_some() {
+        return Ok(in_rows);
+    }
+    let in_bundle = bundle::find(connection, hit.endpoint, hit.id)?;
+    Ok(in_bundle.map(|(seq, unpacked)| summary_of(seq, &unpacked)))
+}
+
+/// What lists show of an event in a bundle.
+fn summary_of(seq: i64, Unpacked { event, attempt, .. }: &Unpacked) -> Summary {
+    let head = &event.head;
+    let checked = head.checked.as_deref();
+    let status = match attempt.result {
+        AttemptResult::Answered { status, .. } => Some(status),
+        AttemptResult::Failed { .. } => None,
+    };
+    Summary {
+        id: head.id,
+        endpoint: head.endpoint,
+        seq: seq.unsigned_abs(),
+        method: String::from_utf8_lossy(&head.method).into_owned(),
+        path: head.path.clone(),
+        event_type: checked.and_then(|checked| checked.event_type.as_deref()).map(Into::into),
+        verification: checked.map(|checked| checked.state.as_str().into()),
+        note: None,
+        replay_of: None,
+        group: Name::main(),
+        replay: 0,
+        state: State::Delivered,
+        why: None,
+        status,
+        attempts: attempt.number,
+        unverified_why: checked.and_then(|checked| checked.reason).map(|why| why.as_str().into()),
+    }
 }
 
 fn read(row: &Row<'_>, hit: &Hit) -> rusqlite::Result<Summary> {

@@ -4,6 +4,7 @@ pub(super) mod audit;
 pub(super) mod backup;
 mod batch;
 mod books;
+mod bundle;
 pub(super) mod check;
 pub(super) mod endpoints;
 mod found;

@@ -9,6 +9,7 @@ use super::super::StoreError;
 use super::super::records::{Acceptance, Due, Promise, Receipt, Settlement, Want};
 use super::batch::Answer;
 use super::books::Books;
+use super::bundle::Bundled;
 use super::retention::Keeps;
 
 /// Something to write.
@@ -17,6 +18,8 @@ pub(in super::super) enum Op {
     Note(Box<Acceptance>),
     /// The same, and how its live delivery has ended.
     Over(Box<Acceptance>, Settlement),
+    /// An event that was delivered while its caller waited.
+    Bundle(Bundled),
     /// An event, and who waits for it to be durable.
     Accept(Box<Acceptance>, Answer<Receipt>),
     /// The end of an attempt.
@@ -35,7 +38,7 @@ impl Op {
     /// Puts back into the queue what nobody waits for; gives back the rest.
     pub(super) fn keep_for_later(self, queue: &mut Queue) -> Option<Self> {
         match self {
-            Self::Note(_) | Self::Over(..) | Self::Settle(_) => {
+            Self::Note(_) | Self::Over(..) | Self::Bundle(_) | Self::Settle(_) => {
                 queue.ops.push(self);
                 None
             }
@@ -52,7 +55,7 @@ impl Op {
             Self::Lease(_, answer) => drop(answer.send(Err(error.clone()))),
             Self::Run(work) => work.answer(Err(error.clone())),
             Self::Flush(answer) => drop(answer.send(Err(error.clone()))),
-            Self::Note(_) | Self::Over(..) | Self::Settle(_) => {}
+            Self::Note(_) | Self::Over(..) | Self::Bundle(_) | Self::Settle(_) => {}
         }
     }
 }

@@ -6,9 +6,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::super::StoreError;
 use super::super::records::{EventFilter, ReplayOrder, ReplayStep, Replayable, Replayed};
 use super::books::Books;
+use super::bundle::{self, Order, Unpacked};
 use super::row::DeliveryRow;
 use crate::delivery::State;
 use crate::endpoint::EndpointId;
+use crate::event::Body;
 
 /// Writes a replay down and gives it its number.
 pub(in super::super) fn begin(
@@ -31,6 +33,7 @@ pub(in super::super) fn step(
 ) -> rusqlite::Result<Result<Replayed, StoreError>> {
     let mut replayed = Replayed::default();
     'events: for (event, due_ms) in &step.events {
+        bundle::open_with(connection, books, step.endpoint, *event)?;
         let Some((groups, size)) = groups(connection, step.endpoint, *event, &step.which)? else {
             replayed.bodiless += 1;
             continue;
@@ -113,6 +116,13 @@ pub(in super::super) fn matching(
             ids.push(EventId::from_bytes(row.get(0)?));
         }
     }
+    let delivered = filter.states.is_empty()
+        || (filter.states.contains(&State::Delivered)
+            && group.is_none_or(|group| *group == Name::main()));
+    if delivered {
+        let range = (since, before);
+        ids.extend(bundle::ids(connection, endpoint, range, Order::OldestFirst, limit)?);
+    }
     ids.sort_unstable();
     ids.dedup();
     ids.truncate(limit);
@@ -132,7 +142,7 @@ fn groups(
     let of = params![endpoint.0, event.as_bytes()];
     let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
     let Some((size, kept)) = select.query_row(of, read).optional()? else {
-        return Ok(Some((Vec::new(), 0)));
+        return bundled_groups(connection, endpoint, event, which);
     };
     if kept == "none" && size > 0 {
         return Ok(None);
@@ -164,4 +174,26 @@ fn groups(
         groups.extend(which.group.clone());
     }
     Ok(Some((groups, size)))
+}
+
+/// The same of an event that is in a bundle: it was delivered to `main`, and nothing else.
+fn bundled_groups(
+    connection: &Connection,
+    endpoint: EndpointId,
+    event: EventId,
+    which: &Replayable,
+) -> rusqlite::Result<Option<(Vec<Name>, i64)>> {
+    let Some((_, Unpacked { event, .. })) = bundle::find(connection, endpoint, event)? else {
+        return Ok(Some((Vec::new(), 0)));
+    };
+    if matches!(event.body, Body::Absent(1..)) {
+        return Ok(None);
+    }
+    let size = i64::try_from(event.body.len()).unwrap_or(i64::MAX);
+    let group = which.group.clone().unwrap_or_else(Name::main);
+    let there = which.groups.as_ref().is_none_or(|there| there.contains(&group));
+    // A group that is named and never had the event gets it now.
+    let had = group == Name::main();
+    let wanted = !had || (there && !which.never_succeeded);
+    Ok(Some((wanted.then_some(group).into_iter().collect(), size)))
 }

@@ -11,6 +11,7 @@ use rusqlite::{Connection, params};
 use super::super::records::Keep;
 use super::audit;
 use super::books::{Books, QueueOf, Total};
+use super::bundle::{self, Bundle};
 use super::removed;
 use crate::delivery::State;
 use crate::endpoint::EndpointId;
@@ -52,6 +53,9 @@ pub(super) struct Retention {
 
 /// Before every event.
 const FIRST: EventId = EventId::from_bytes([0; 16]);
+
+/// After every event.
+const LAST: EventId = EventId::from_bytes([u8::MAX; 16]);
 
 impl Retention {
     pub(super) fn new() -> Self {
@@ -100,34 +104,17 @@ impl Retention {
         while left > 0
             && let Some((endpoint, keep)) = self.todo.last().copied()
         {
-            let rows = oldest(connection, endpoint, self.cursor, left)?;
-            let (mut over, mut late) = (rows.len() < left, false);
-            for row in rows {
-                left -= 1;
-                let total = books.total(endpoint);
-                if keep.is_some_and(|keep| !keep.exceeded(row.id.unix_ms(), total, now_ms)) {
-                    over = true;
-                    break;
+            let sweep = Sweep { endpoint, keep, now_ms, began };
+            match self.oldest_of(connection, books, &sweep, &mut left, &mut spooled)? {
+                Reached::Kept => {
+                    if keep.is_none() {
+                        books.bury(connection, endpoint)?;
+                    }
+                    self.todo.pop();
+                    self.cursor = FIRST;
                 }
-                self.cursor = row.id;
-                if may_go(connection, endpoint, &row, keep, total, now_ms)? {
-                    remove(connection, books, endpoint, &row, keep.is_some())?;
-                    spooled.extend(row.spooled.then_some(row.id));
-                }
-                late = began.elapsed() >= STEP_TIME;
-                if late {
-                    break;
-                }
-            }
-            if over && !late {
-                if keep.is_none() {
-                    books.bury(connection, endpoint)?;
-                }
-                self.todo.pop();
-                self.cursor = FIRST;
-            }
-            if late || left == 0 {
-                break;
+                Reached::Bundle => {}
+                Reached::EndOfTime => break,
             }
         }
         let now = Instant::now();
@@ -137,6 +124,48 @@ impl Retention {
             (true, false) => now + LOOK_EVERY,
         };
         Ok(spooled)
+    }
+
+    /// Removes the oldest events of an endpoint, up to the first that is kept.
+    fn oldest_of(
+        &mut self,
+        connection: &Connection,
+        books: &mut Books,
+        sweep: &Sweep,
+        left: &mut usize,
+        spooled: &mut Vec<EventId>,
+    ) -> rusqlite::Result<Reached> {
+        let Sweep { endpoint, keep, now_ms, began } = *sweep;
+        let bundle = bundle::oldest(connection, endpoint)?;
+        let until = bundle.as_ref().map_or(LAST, |bundle| bundle.first);
+        let rows = oldest(connection, endpoint, (self.cursor, until), *left)?;
+        let all = rows.len() < *left;
+        for row in rows {
+            *left -= 1;
+            let total = books.total(endpoint);
+            if keep.is_some_and(|keep| !keep.exceeded(row.id.unix_ms(), total, now_ms)) {
+                return Ok(Reached::Kept);
+            }
+            self.cursor = row.id;
+            if may_go(connection, endpoint, &row, keep, total, now_ms)? {
+                remove(connection, books, endpoint, &row, keep.is_some())?;
+                spooled.extend(row.spooled.then_some(row.id));
+            }
+            if began.elapsed() >= STEP_TIME {
+                return Ok(Reached::EndOfTime);
+            }
+        }
+        if !all {
+            return Ok(Reached::EndOfTime);
+        }
+        // What is in the bundle comes after those rows.
+        let Some(bundle) = bundle else { return Ok(Reached::Kept) };
+        if !take_bundle(connection, books, sweep, &bundle)? {
+            return Ok(Reached::Kept);
+        }
+        *left = left.saturating_sub(usize::try_from(bundle.n).unwrap_or(usize::MAX));
+        let late = *left == 0 || began.elapsed() >= STEP_TIME;
+        Ok(if late { Reached::EndOfTime } else { Reached::Bundle })
     }
 
     /// Whether the last sweep has come to its end.
@@ -177,6 +206,47 @@ impl Retention {
     }
 }
 
+/// One endpoint's part of a sweep.
+struct Sweep {
+    endpoint: EndpointId,
+    /// None for an endpoint that was deleted.
+    keep: Option<Keep>,
+    now_ms: u64,
+    /// Since when the step takes its time.
+    began: Instant,
+}
+
+/// Where a step has come to in an endpoint's events.
+enum Reached {
+    /// The first that is kept, or the end: nothing more is to be done.
+    Kept,
+    /// A bundle, which is no more.
+    Bundle,
+    /// The end of its time, or of what it may look at.
+    EndOfTime,
+}
+
+/// Removes a bundle of which nothing is kept, or opens one of which something is not; `false` when all of it is.
+fn take_bundle(
+    connection: &Connection,
+    books: &mut Books,
+    sweep: &Sweep,
+    bundle: &Bundle,
+) -> rusqlite::Result<bool> {
+    let Sweep { endpoint, keep, now_ms, .. } = *sweep;
+    let total = books.total(endpoint);
+    // What there is when its last event is looked at, at the least.
+    let in_the_end = total.without(bundle.n - 1, bundle.kept);
+    if keep.is_none_or(|keep| keep.exceeded(bundle.over_ms, in_the_end, now_ms)) {
+        bundle::remove(connection, books, endpoint, bundle, keep.is_some())?;
+    } else if keep.is_some_and(|keep| keep.exceeded(bundle.first.unix_ms(), total, now_ms)) {
+        bundle::open(connection, books, endpoint, bundle)?;
+    } else {
+        return Ok(false);
+    }
+    Ok(true)
+}
+
 impl Keep {
     /// Whether an event that came then is not to be kept, if nothing else speaks for it.
     fn exceeded(&self, came_ms: u64, total: Total, now_ms: u64) -> bool {
@@ -203,14 +273,15 @@ struct Row {
 fn oldest(
     connection: &Connection,
     endpoint: EndpointId,
-    after: EventId,
+    (after, before): (EventId, EventId),
     limit: usize,
 ) -> rusqlite::Result<Vec<Row>> {
     let sql = "SELECT id, payload, CASE body_kept WHEN 'none' THEN 0 ELSE body_len END, body_kept = 'spool'
-         FROM events WHERE endpoint = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+         FROM events WHERE endpoint = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT ?4";
     let mut select = connection.prepare_cached(sql)?;
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = select.query_map(params![endpoint.0, after.as_bytes(), most], |row| {
+    let of = params![endpoint.0, after.as_bytes(), before.as_bytes(), most];
+    let rows = select.query_map(of, |row| {
         let id = EventId::from_bytes(row.get(0)?);
         Ok(Row { id, payload: row.get(1)?, kept: row.get(2)?, spooled: row.get(3)? })
     })?;

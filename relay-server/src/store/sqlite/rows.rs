@@ -157,7 +157,7 @@ impl Row for PayloadRow<'_> {
 }
 
 /// The method as it is kept: HTTP has none that is no text.
-fn method(head: &Head) -> &str {
+pub(super) fn method(head: &Head) -> &str {
     std::str::from_utf8(&head.method).unwrap_or("?")
 }
 

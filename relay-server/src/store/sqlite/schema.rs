@@ -3,8 +3,8 @@
 //! An event is three rows: what lists show (`events`), what it carries (`payloads`) and how it goes (`deliveries`), so
 //! that lists and scans never touch bodies. Ids sort by time, and every table is led by the endpoint.
 //!
-//! A delivery's row holds its last attempt; `attempts` holds those that were followed by another. So an event that is
-//! answered at once, which is what happens to most, is three inserts at the ends of three trees.
+//! A delivery's row holds its last attempt; `attempts` holds those that were followed by another. An event that is delivered
+//! at once, which is what happens to most, has no rows of its own: it is in a bundle (`bundles`) with others.
 
 use rusqlite::{Connection, Transaction};
 
@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/kept.sql"),
     include_str!("schema/sums.sql"),
     include_str!("schema/access.sql"),
+    include_str!("schema/bundles.sql"),
 ];
 
 /// The schema version this program speaks.

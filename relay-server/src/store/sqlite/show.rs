@@ -7,8 +7,9 @@ use relay_protocol::id::{EventId, Name};
 use relay_protocol::webhook::Fields;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::super::records::{Delivery, Found, ReplayNote, Tried};
+use super::super::records::{Attempt, AttemptResult, Delivery, Found, ReplayNote, Tried};
 use super::super::spool::Spool;
+use super::bundle::{self, Unpacked};
 use super::lease::load;
 use crate::delivery::State;
 use crate::endpoint::EndpointId;
@@ -21,7 +22,7 @@ pub(in super::super) fn event(
     id: EventId,
 ) -> rusqlite::Result<Option<Found>> {
     let snapshot = connection.unchecked_transaction()?;
-    let Some(endpoint) = endpoint_of(&snapshot, id)? else { return Ok(None) };
+    let Some(endpoint) = endpoint_of(&snapshot, id)? else { return in_bundle(&snapshot, id) };
     let (event, _) = load(&snapshot, spool, endpoint, id)?;
     let sql = "SELECT seq, note, replay_of FROM events WHERE endpoint = ?1 AND id = ?2";
     let found = snapshot.query_row(sql, params![endpoint.0, id.as_bytes()], |row| {
@@ -37,6 +38,65 @@ pub(in super::super) fn event(
     Ok(Some(found))
 }
 
+/// An event that is in a bundle, so delivered at once.
+fn in_bundle(connection: &Connection, id: EventId) -> rusqlite::Result<Option<Found>> {
+    let Some((seq, Unpacked { event, attempt, .. })) = unpacked(connection, id)? else {
+        return Ok(None);
+    };
+    let delivery = Delivery {
+        group: Name::main(),
+        replay: 0,
+        state: State::Delivered,
+        why: None,
+        detail: None,
+        due_ms: None,
+        tried: vec![tried(attempt)],
+    };
+    Ok(Some(Found {
+        event,
+        seq: seq.unsigned_abs(),
+        note: None,
+        replay_of: None,
+        deliveries: vec![delivery],
+        replays: Vec::new(),
+    }))
+}
+
+/// An event that is in a bundle of any endpoint that there still is, and its number.
+fn unpacked(connection: &Connection, id: EventId) -> rusqlite::Result<Option<(i64, Unpacked)>> {
+    let mut select = connection.prepare_cached("SELECT id FROM endpoints")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let found = bundle::find(connection, EndpointId(row.get(0)?), id)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn tried(attempt: Attempt) -> Tried {
+    let Attempt { number, started_ms, took_ms, result } = attempt;
+    let bare = Tried {
+        number,
+        started_ms,
+        took_ms,
+        status: None,
+        code: None,
+        detail: None,
+        fields: Fields::default(),
+        body: Bytes::new(),
+    };
+    match result {
+        AttemptResult::Answered { status, fields, body } => {
+            Tried { status: Some(status), fields, body, ..bare }
+        }
+        AttemptResult::Failed { code, detail } => {
+            Tried { code: Some(code.into()), detail: Some(detail), ..bare }
+        }
+    }
+}
+
 /// The body of an event, where it is kept, and whose it is. One that the disk has changed is as good as not kept.
 pub(in super::super) fn body(
     connection: &Connection,
@@ -44,8 +104,16 @@ pub(in super::super) fn body(
     id: EventId,
 ) -> rusqlite::Result<Option<(EndpointId, Body)>> {
     let snapshot = connection.unchecked_transaction()?;
-    let Some(endpoint) = endpoint_of(&snapshot, id)? else { return Ok(None) };
-    let (event, sound) = load(&snapshot, spool, endpoint, id)?;
+    let (endpoint, event, sound) = match endpoint_of(&snapshot, id)? {
+        Some(endpoint) => {
+            let (event, sound) = load(&snapshot, spool, endpoint, id)?;
+            (endpoint, event, sound)
+        }
+        None => match unpacked(&snapshot, id)? {
+            Some((_, Unpacked { event, sound, .. })) => (event.head.endpoint, event, sound),
+            None => return Ok(None),
+        },
+    };
     let body = match event.body {
         Body::Spooled(file) if !file.is_sound() => Body::Absent(file.len()),
         Body::Memory(bytes) if !sound => Body::Absent(bytes.len() as u64),

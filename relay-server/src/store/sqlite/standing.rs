@@ -4,7 +4,8 @@ use relay_protocol::id::EventId;
 use relay_protocol::webhook::Fields;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::super::records::Standing;
+use super::super::records::{AttemptResult, Standing};
+use super::bundle;
 use crate::delivery::State;
 use crate::endpoint::EndpointId;
 
@@ -34,5 +35,14 @@ pub(in super::super) fn standing(
         Ok(Standing::Answered { taken, status, fields, body: body.into() })
     };
     let found = select.query_row(params![endpoint.0, event.as_bytes()], read).optional()?;
-    Ok(found.unwrap_or(Standing::Over))
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let bundled = bundle::find(connection, endpoint, event)?;
+    Ok(match bundled.map(|(_, unpacked)| unpacked.attempt.result) {
+        Some(AttemptResult::Answered { status, fields, body }) => {
+            Standing::Answered { taken: true, status, fields, body }
+        }
+        Some(AttemptResult::Failed { .. }) | None => Standing::Over,
+    })
 }

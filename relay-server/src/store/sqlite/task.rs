@@ -20,7 +20,7 @@ use super::batch::{Answer, Batch};
 use super::books::Books;
 use super::ops::{Op, Queue, Shared, Work};
 use super::retention::Retention;
-use super::{insert, lease, settle, unavailable};
+use super::{bundle, insert, lease, settle, unavailable};
 use recovery::is_doubtful;
 use written::Written;
 
@@ -186,6 +186,9 @@ impl Task {
         let ready = self.batch.take_ready(prompt || old || !sorted.is_empty());
         let inserted = &mut self.written.inserted;
         insert::write(&self.connection, &mut self.books, ready, inserted)?;
+        if !sorted.is_empty() {
+            self.write_bundles()?;
+        }
         self.carry_out(sorted)?;
         if prompt || old { self.commit() } else { Ok(()) }
     }
@@ -216,6 +219,7 @@ impl Task {
                 Op::Accept(acceptance, answer) => self.batch.accept(acceptance, answer),
                 Op::Note(acceptance) => self.batch.keep_back(acceptance, now),
                 Op::Over(acceptance, settlement) => self.batch.over(acceptance, settlement),
+                Op::Bundle(event) => self.batch.bundle(event),
                 Op::Settle(settlement) => {
                     self.written.settlements.extend(self.batch.settle(settlement));
                 }
@@ -229,6 +233,13 @@ impl Task {
         }
         self.spare = ops;
         sorted
+    }
+
+    /// Writes what goes into bundles: once a transaction, if it can wait, for then they have the most in them.
+    fn write_bundles(&mut self) -> rusqlite::Result<()> {
+        bundle::write(&self.connection, &mut self.books, self.batch.bundled())?;
+        self.written.bundled.append(self.batch.bundled());
+        Ok(())
     }
 
     fn carry_out(&mut self, sorted: Sorted) -> rusqlite::Result<()> {
@@ -257,6 +268,7 @@ impl Task {
         for settlement in &self.written.settlements {
             settle::settle(&self.connection, &mut self.books, settlement)?;
         }
+        self.write_bundles()?;
         self.books.keep(&self.connection)?;
         self.connection.execute_batch("COMMIT")?;
         self.opened = None;

@@ -15,6 +15,7 @@ use super::super::records::{Acceptance, Keep, Settlement};
 use super::super::spool::Spool;
 use super::batch::Answer;
 use super::books::{Books, Wakes};
+use super::bundle::Bundled;
 use super::lease;
 use super::ops::{Op, Queue, Shared, Urgency, Work};
 use super::task::Task;
@@ -137,14 +138,21 @@ impl Writer {
     /// Queues an event that is over, however many wait by now; while the store is failing, as many as else at the most.
     pub(in super::super) fn submit_over(
         &self,
-        acceptance: Acceptance,
+        mut acceptance: Acceptance,
         settlement: Settlement,
     ) -> Result<(), StoreError> {
+        let op = match Bundled::of(&acceptance, &settlement) {
+            Some(event) => Op::Bundle(event),
+            None => {
+                acceptance.event.body.detach();
+                Op::Over(Box::new(acceptance), settlement)
+            }
+        };
         let queue = self.shared.lock();
         if queue.ops.len() >= QUEUE_MAX {
             queue.is_open()?;
         }
-        self.push(queue, Op::Over(Box::new(acceptance), settlement), Urgency::Lazy);
+        self.push(queue, op, Urgency::Lazy);
         Ok(())
     }
 

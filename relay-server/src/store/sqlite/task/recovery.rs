@@ -25,6 +25,7 @@ impl Task {
         self.shared.room.notify_one();
         let waiting = std::mem::take(&mut queue.ops);
         queue.ops.extend(written.settlements.drain(..).map(Op::Settle));
+        queue.ops.extend(written.bundled.drain(..).map(Op::Bundle));
         queue.prompt = false;
         // Whoever waits is told now, not when the disk is well again; what nobody waits for is written then.
         let refused: Vec<Op> =

@@ -3,6 +3,7 @@
 use super::super::super::StoreError;
 use super::super::super::records::Settlement;
 use super::super::batch::Answer;
+use super::super::bundle::Bundled;
 use super::super::insert::Inserted;
 use super::super::ops::Work;
 
@@ -13,6 +14,7 @@ pub(super) struct Written {
     pub(super) flushes: Vec<Answer<()>>,
     pub(super) works: Vec<Box<dyn Work>>,
     pub(super) settlements: Vec<Settlement>,
+    pub(super) bundled: Vec<Bundled>,
 }
 
 impl Written {
@@ -21,6 +23,7 @@ impl Written {
             && self.flushes.is_empty()
             && self.works.is_empty()
             && self.settlements.is_empty()
+            && self.bundled.is_empty()
     }
 
     pub(super) fn answer(self, committed: &Result<(), StoreError>) {
