@@ -144,7 +144,7 @@ impl Record {
     /// Notes an event that takes a while; one that the store does not take now is noted when it is over.
     pub(super) fn note(&mut self) {
         if let Source::Here(payload) = &self.source
-            && self.keeps_whole()
+            && self.is_to_note()
         {
             let noted = self.acceptance(self.event(payload), &self.live(), true);
             if self.store.note(noted).is_ok() {

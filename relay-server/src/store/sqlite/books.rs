@@ -173,7 +173,7 @@ impl Books {
     }
 
     /// So many deliveries with so many bytes have come into a state.
-    pub(super) fn enter(
+    pub(super) fn several_enter(
         &mut self,
         endpoint: EndpointId,
         group: &Name,
@@ -215,11 +215,11 @@ impl Books {
 
     /// An event has gone for good, with so many bytes of its body.
     pub(super) fn goes(&mut self, endpoint: EndpointId, bytes: i64) {
-        self.go(endpoint, 1, bytes);
+        self.several_go(endpoint, 1, bytes);
     }
 
     /// So many events have gone for good, with so many bytes of their bodies.
-    pub(super) fn go(&mut self, endpoint: EndpointId, n: i64, bytes: i64) {
+    pub(super) fn several_go(&mut self, endpoint: EndpointId, n: i64, bytes: i64) {
         let total = self.totals.entry(endpoint).or_default();
         (total.n, total.bytes, total.gone) = (total.n - n, total.bytes - bytes, total.gone + n);
         self.recounted.insert(endpoint);

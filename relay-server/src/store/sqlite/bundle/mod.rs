@@ -130,7 +130,7 @@ fn write_one(
         books.has_come(endpoint, event.id, event.kept);
     }
     let n = events.len() as i64;
-    books.enter(endpoint, &main, State::Delivered, n, size);
+    books.several_enter(endpoint, &main, State::Delivered, n, size);
     let sql =
         "INSERT INTO bundles(endpoint, last, first, seq, events, kept, size, over_ms, ids, data)
          VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";

@@ -64,9 +64,9 @@ pub(in super::super) fn remove(
 ) -> rusqlite::Result<()> {
     delete(connection, bundle.row)?;
     if counted {
-        books.enter(endpoint, &Name::main(), State::Delivered, -bundle.n, -bundle.size);
+        books.several_enter(endpoint, &Name::main(), State::Delivered, -bundle.n, -bundle.size);
     }
-    books.go(endpoint, bundle.n, bundle.kept);
+    books.several_go(endpoint, bundle.n, bundle.kept);
     Ok(())
 }
 
