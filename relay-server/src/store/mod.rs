@@ -205,7 +205,12 @@ impl Store {
 
     /// Notes how an attempt ended. If it is lost, the lease expires and the event is delivered once more.
     pub fn settle(&self, settlement: Settlement) {
-        self.writer.submit_settlement(settlement);
+        self.writer.submit_settlements(vec![settlement]);
+    }
+
+    /// Notes how an attempt of several deliveries ended; all of them are seen settled, or none.
+    pub fn settle_together(&self, settlements: Vec<Settlement>) {
+        self.writer.submit_settlements(settlements);
     }
 
     /// Puts what is due into the asker's hands.

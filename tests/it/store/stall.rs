@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use futures_util::future::join_all;
+use relay_server::clock::now_ms;
 use relay_server::endpoint::EndpointId;
 use relay_server::event::{Body, Event};
+use relay_server::store::records::Next;
 use relay_server::store::{Store, StoreError};
 use relay_tests::journey::Journey;
 use relay_tests::raw::Written;
-use relay_tests::shelf::{Shelf, event, over};
+use relay_tests::shelf::{Shelf, due, event, over, settlement};
 use relay_tests::target::Target;
 use relay_tests::wait::{soon, until};
 use tokio::time::{Duration, timeout};
@@ -84,6 +86,26 @@ async fn a_provider_is_held_up_by_a_stall_and_not_refused() {
 #[tokio::test]
 async fn so_is_one_whose_event_is_kept_for_another_group_only() {
     held_up(&[("capture", "none"), ("groups", "ci")]).await;
+}
+
+#[tokio::test]
+async fn what_was_tried_together_is_due_together_however_much_that_is() {
+    const MANY: usize = 3000;
+    let shelf = Shelf::fresh().await;
+    join_all((0..MANY).map(|_| shelf.store().accept(due(shelf.event("x"))))).await;
+    let leased = shelf.lease_at(now_ms(), MANY, 60_000).await.leased;
+    let next = Next::Retry { due_ms: now_ms(), spent_ms: 0 };
+    let failed = leased.into_iter().map(|one| settlement(one.lease, 1, 500, next.clone()));
+    // While the disk stands still, the store cannot write what comes first before the rest is there.
+    let stall = Stall::of(shelf.folder.path());
+    shelf.store().settle_together(failed.collect());
+    let due = shelf.lease_at(now_ms(), MANY, 60_000);
+    let (mut due, flushed, ()) = tokio::join!(due, shelf.store().flush(), async { drop(stall) });
+    flushed.unwrap();
+    while due.leased.is_empty() {
+        due = shelf.lease_at(now_ms(), MANY, 60_000).await;
+    }
+    assert_eq!(due.leased.len(), MANY);
 }
 
 /// Posts to an endpoint with these settings while its store can take nothing more.

@@ -113,6 +113,7 @@ impl Dispatcher {
             Err(none) => Err(none),
         };
         let (mut worked, mut together) = (None, None);
+        let mut settlements = Vec::with_capacity(count);
         for one in kept {
             let (number, spent_ms) = (one.attempts + 1, one.spent_ms);
             let trial = Trial { number, spent_ms, started, started_ms };
@@ -123,8 +124,9 @@ impl Dispatcher {
             }
             worked = worked.or(conclusion.worked());
             let Conclusion { attempt, next } = conclusion;
-            self.store.settle(Settlement { lease: one.lease, attempt, next });
+            settlements.push(Settlement { lease: one.lease, attempt, next });
         }
+        self.store.settle_together(settlements);
         // One request is one attempt, however many events it carries.
         if let Some(worked) = worked {
             self.report(&endpoint, &group, if worked { Ended::Worked } else { failed });

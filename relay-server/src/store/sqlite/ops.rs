@@ -22,8 +22,8 @@ pub(in super::super) enum Op {
     Bundle(Bundled),
     /// An event, and who waits for it to be durable.
     Accept(Box<Acceptance>, Answer<Receipt>),
-    /// The end of an attempt.
-    Settle(Settlement),
+    /// The end of an attempt, of several deliveries if they went together: all of it in one transaction.
+    Settle(Vec<Settlement>),
     /// A live delivery that is promised after all, and who waits for that to be durable.
     Promise(Promise, Answer<Receipt>),
     /// What is due, into the asker's hands; answered at once, for a lease that is lost costs a repeat only.

@@ -220,8 +220,9 @@ impl Task {
                 Op::Note(acceptance) => self.batch.keep_back(acceptance, now),
                 Op::Over(acceptance, settlement) => self.batch.over(acceptance, settlement),
                 Op::Bundle(event) => self.batch.bundle(event),
-                Op::Settle(settlement) => {
-                    self.written.settlements.extend(self.batch.settle(settlement));
+                Op::Settle(settlements) => {
+                    let earlier = settlements.into_iter().filter_map(|one| self.batch.settle(one));
+                    self.written.settlements.extend(earlier);
                 }
                 Op::Promise(promise, answer) => {
                     sorted.promises.extend(self.batch.promise(promise, answer));

@@ -157,8 +157,8 @@ impl Writer {
     }
 
     /// Queues the end of an attempt whatever happens: it waits even while the store is failing.
-    pub(in super::super) fn submit_settlement(&self, settlement: Settlement) {
-        self.push(self.shared.lock(), Op::Settle(settlement), Urgency::Lazy);
+    pub(in super::super) fn submit_settlements(&self, settlements: Vec<Settlement>) {
+        self.push(self.shared.lock(), Op::Settle(settlements), Urgency::Lazy);
     }
 
     fn push(&self, mut queue: MutexGuard<'_, Queue>, op: Op, urgency: Urgency) {

@@ -24,7 +24,7 @@ impl Task {
         queue.failed = Some(error.to_string());
         self.shared.room.notify_one();
         let waiting = std::mem::take(&mut queue.ops);
-        queue.ops.extend(written.settlements.drain(..).map(Op::Settle));
+        queue.ops.push(Op::Settle(std::mem::take(&mut written.settlements)));
         queue.ops.extend(written.bundled.drain(..).map(Op::Bundle));
         queue.prompt = false;
         // Whoever waits is told now, not when the disk is well again; what nobody waits for is written then.
