@@ -84,21 +84,28 @@ impl Carrier {
         *self.pipe() = Some(pipe);
     }
 
-    /// Lets the driver know, and writes a batch out at once when it is large enough.
-    ///
-    /// The driver's own turn comes after everybody else's; the other side should be at work by then.
+    /// Writes what is queued at once, if it is large enough for a batch, or if nobody else has a stream from whom more
+    /// could come. Otherwise the driver's turn comes after everybody else's; the other side should be at work by then.
     pub(super) fn queued(&self, mut shared: MutexGuard<'_, Shared>) {
-        shared.settle();
-        if shared.line.queued() < WRITE_AT {
-            return;
+        let alone = shared.line.stream_count() <= 1;
+        if !alone {
+            shared.settle();
         }
-        let Some(waker) = shared.driver.clone() else { return };
+        if alone || shared.line.queued() >= WRITE_AT {
+            self.write(shared);
+        }
+    }
+
+    /// Does the driver's writing for it, unless it is at it. What is not written now, and what goes wrong, it meets again.
+    fn write(&self, shared: MutexGuard<'_, Shared>) {
+        let waker = shared.driver.clone();
         drop(shared);
-        if let Ok(mut pipe) = self.pipe.try_lock()
-            && let Some(pipe) = pipe.as_mut()
-        {
-            // What is not written now, and what goes wrong, the driver meets again.
-            let _ = pipe.poll_write(&mut Context::from_waker(&waker), || self.transmit());
+        let written = waker.zip(self.pipe.try_lock().ok()).and_then(|(waker, mut pipe)| {
+            let mut context = Context::from_waker(&waker);
+            Some(pipe.as_mut()?.poll_write(&mut context, || self.transmit()))
+        });
+        if !matches!(written, Some(Poll::Ready(Ok(())))) {
+            self.lock().wake_driver();
         }
     }
 
