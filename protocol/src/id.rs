@@ -79,13 +79,13 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = u128::from_be_bytes(self.0);
+        let mut number = u128::from_be_bytes(self.0);
         let mut text = [0u8; PREFIX.len() + DIGITS];
         let (prefix, digits) = text.split_at_mut(PREFIX.len());
         prefix.copy_from_slice(PREFIX.as_bytes());
-        for (place, digit) in digits.iter_mut().enumerate() {
-            let shift = 5 * (DIGITS - 1 - place);
-            *digit = ALPHABET[(number >> shift) as usize & 31];
+        for digit in digits.iter_mut().rev() {
+            *digit = ALPHABET[number as usize & 31];
+            number >>= 5;
         }
         // At once: it stands in every request to a target.
         f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)

@@ -8,7 +8,10 @@ use relay_protocol::webhook::{Fields, FieldsBuilder, is_end_to_end};
 #[must_use]
 pub fn end_to_end(headers: &HeaderMap, skip: impl Fn(&HeaderName) -> bool) -> FieldsBuilder {
     let mut fields = Fields::with_capacity(64 * headers.len());
-    let some_are_named = headers.contains_key(CONNECTION);
+    let keeps_alive = |token: &[u8]| token.eq_ignore_ascii_case(b"keep-alive");
+    let mut options = headers.get_all(CONNECTION).iter().flat_map(tokens);
+    // Most targets say just that.
+    let some_are_named = options.any(|token| !keeps_alive(token));
     let mut takes_trailers = false;
     for (name, value) in headers {
         let bytes = name.as_str().as_bytes();

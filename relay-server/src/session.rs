@@ -21,7 +21,7 @@ use relay_protocol::reason::{Leaving, close};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::access::{Access, Grant};
 use crate::backlog::Backlogs;
@@ -178,7 +178,8 @@ impl Sessions {
                 line.close(close::PROTOCOL, "HELLO, RENEW and GOAWAY faster than they are seen to");
             }
         };
-        let driver = Box::pin(drive(pipe, Arc::clone(&carrier), on));
+        // A task of its own: what comes over the line wakes it alone, and not all that its host watches.
+        let driver = AbortOnDropHandle::new(tokio::spawn(drive(pipe, Arc::clone(&carrier), on)));
         let id = format!("ses_{:016x}", fastrand::u64(..));
         let host = Host { sessions: self, id, from, carrier, grant, seated: None };
         host.keep(driver, inbox).await;

@@ -83,13 +83,14 @@ fn built() -> &'static Path {
         for (name, _) in std::env::vars().filter(|(name, _)| told(name)) {
             cargo.env_remove(name);
         }
-        cargo.args(["build", "--quiet", "--bins", "--manifest-path"]);
+        cargo.args(["build", "--bins", "--manifest-path"]);
         cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
         if folder.ends_with("release") {
-            // What is measured is built as people build it, without the features that the tests ask of its libraries.
+            // What is measured is built as people build it, without the features that the tests ask of its libraries. It may
+            // take minutes, so that cargo tells what it does.
             cargo.args(["--release", "--package", "relay-server", "--package", "relay-client"]);
         } else {
-            cargo.arg("--workspace");
+            cargo.args(["--quiet", "--workspace"]);
         }
         assert!(cargo.status().expect("cargo runs").success(), "the programs are built");
         folder

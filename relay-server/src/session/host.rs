@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use relay_client::wire::{Carrier, Ended, Event};
@@ -10,6 +9,8 @@ use relay_protocol::hello::{Hello, Served, Welcome};
 use relay_protocol::id::Name;
 use relay_protocol::reason::close;
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::departure::Departure;
 use super::{RELAY, Session, Sessions, Subscribed};
@@ -34,7 +35,7 @@ impl Host {
     /// Stays with the line until it ends.
     pub(super) async fn keep(
         mut self,
-        mut driver: Pin<Box<impl Future<Output = Ended>>>,
+        mut driver: AbortOnDropHandle<Ended>,
         mut inbox: mpsc::Receiver<Box<Event>>,
     ) {
         let (sessions, mut granted, mut stays) = (Arc::clone(&self.sessions), true, true);
@@ -53,12 +54,21 @@ impl Host {
             }
         };
         self.sessions.access.touch(&self.grant);
+        self.tell(ended);
+    }
+
+    /// Logs how the line has ended.
+    fn tell(&self, ended: Result<Ended, JoinError>) {
         let agent = self.seated.as_ref().map_or("", |(session, _)| session.agent.as_str());
-        let (session, token, why) = (&self.id, &self.grant.token, &ended);
-        if ended.is_fault() {
-            tracing::warn!(session, token, agent, %why, "an agent's line has ended: it broke the protocol");
-        } else {
-            tracing::info!(session, token, agent, %why, "an agent's line has ended");
+        let (session, token) = (&self.id, &self.grant.token);
+        match ended {
+            Ok(why) if why.is_fault() => {
+                tracing::warn!(session, token, agent, %why, "an agent's line has ended: it broke the protocol");
+            }
+            Ok(why) => tracing::info!(session, token, agent, %why, "an agent's line has ended"),
+            Err(why) => {
+                tracing::error!(session, token, agent, %why, "an agent's line has ended by a fault in this program");
+            }
         }
     }
 
