@@ -66,8 +66,8 @@ impl Carrier {
     #[must_use]
     pub fn new(line: Line) -> Arc<Self> {
         let (now, lost, asleep, inboxes) = (Instant::now(), false, false, HashMap::default());
-        let (closing, driver, idler) = (None, None, None);
-        let shared = Shared { line, inboxes, now, lost, closing, driver, asleep, idler };
+        let (closing, driver, idler, alone) = (None, None, None, 0);
+        let shared = Shared { line, inboxes, now, lost, closing, driver, asleep, idler, alone };
         Arc::new(Self { shared: Mutex::new(shared), pipe: Mutex::new(None) })
     }
 
@@ -84,10 +84,11 @@ impl Carrier {
         *self.pipe() = Some(pipe);
     }
 
-    /// Writes what is queued at once, if it is large enough for a batch, or if nobody else has a stream from whom more
-    /// could come. Otherwise the driver's turn comes after everybody else's; the other side should be at work by then.
+    /// Writes what is queued at once, if it is large enough for a batch, or if there was one stream at a time for a while,
+    /// so that no more is to be expected. Otherwise the driver's turn comes after everybody else's; the other side should be
+    /// at work by then.
     pub(super) fn queued(&self, mut shared: MutexGuard<'_, Shared>) {
-        let alone = shared.line.stream_count() <= 1;
+        let alone = shared.is_alone();
         if !alone {
             shared.settle();
         }

@@ -29,7 +29,12 @@ pub(super) struct Shared {
     /// The driver has nothing to do and is to be woken for the next message.
     pub(super) asleep: bool,
     pub(super) idler: Option<Waker>,
+    /// How many heads in a row were queued while there was no other stream.
+    pub(super) alone: u8,
 }
+
+/// After so many, the next one is taken to be alone too: the first of a batch of streams is so only at first.
+const ALONE_AFTER: u8 = 4;
 
 /// The wish to close the WebSocket.
 #[derive(Debug)]
@@ -49,6 +54,13 @@ impl Shared {
         } else {
             self.wake_idler();
         }
+    }
+
+    /// Whether a head that was just queued is most likely the only one for now.
+    pub(super) fn is_alone(&mut self) -> bool {
+        let others = self.line.stream_count() > 1;
+        self.alone = if others { 0 } else { self.alone.saturating_add(1) };
+        self.alone > ALONE_AFTER
     }
 
     /// Makes the driver look.
