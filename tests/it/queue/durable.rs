@@ -168,6 +168,28 @@ async fn a_live_event_whose_promise_failed_does_not_stay_live() {
 }
 
 #[tokio::test]
+async fn a_live_event_whose_record_could_not_be_written_is_on_record_afterwards() {
+    if !possible("a live event whose record could not be written is on record afterwards") {
+        return;
+    }
+    for fault in ["fsync,fdatasync:error=EIO", "pwrite64:error=ENOSPC"] {
+        let mut story = Waiting::on(Relay::program(&[]).await, &[]).await;
+        let target = Target::answering(200, "live").await;
+        let _agent = story.agent(&target).await;
+        let process = story.relay.process().id();
+        let tampered = Tampered::with(process, &[fault]).await;
+        // Nobody knows yet that the disk has failed.
+        assert_eq!(story.post("x").await.text(), "live");
+        let mut health = Provider::of(story.relay.address, "");
+        let mut ready = async || health.get("/readyz").await.status();
+        until("the relay knows", async || ready().await == 503).await;
+        tampered.mend().await;
+        until("it writes again", async || ready().await == 200).await;
+        story.ledger().all(1, "delivered").await;
+    }
+}
+
+#[tokio::test]
 async fn what_was_promised_by_any_way_survives_a_kill_right_after_the_answer() {
     for settings in [
         vec![ACK],

@@ -89,6 +89,22 @@ async fn so_is_one_whose_event_is_kept_for_another_group_only() {
 }
 
 #[tokio::test]
+async fn what_was_over_while_nothing_could_be_written_is_on_record_when_something_can() {
+    let shelf = Shelf::fresh().await;
+    let stall = Stall::of(shelf.folder.path());
+    // The first is in the transaction that fails, the others come when none is begun any more.
+    let mut noted = vec![shelf.note(shelf.event("at first"), 200)];
+    until("the store gives up", async || shelf.store().health().is_err()).await;
+    noted.extend((0..100).map(|_| shelf.note(shelf.event("meanwhile"), 200)));
+    drop(stall);
+    until("it writes again", async || shelf.store().flush().await.is_ok()).await;
+    let mut listed: Vec<_> = shelf.listed().await.iter().map(|event| event.id).collect();
+    listed.reverse();
+    assert_eq!(listed, noted);
+    assert_eq!(shelf.counts().await, [("delivered", 101)]);
+}
+
+#[tokio::test]
 async fn what_was_tried_together_is_due_together_however_much_that_is() {
     const MANY: usize = 3000;
     let shelf = Shelf::fresh().await;
