@@ -178,10 +178,19 @@ impl FieldsBuilder {
     /// # Panics
     /// When a part is longer than 65,535 bytes: the caller has bounded its header block long before.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        for part in [name, value] {
-            let length = u16::try_from(part.len()).expect("a header part is bounded at the edge");
+        self.push_joined(name, &[value]);
+    }
+
+    /// The same, with a value in pieces.
+    ///
+    /// # Panics
+    /// As [`push`](Self::push).
+    pub fn push_joined(&mut self, name: &[u8], value: &[&[u8]]) {
+        for part in [&[name][..], value] {
+            let length = part.iter().map(|piece| piece.len()).sum::<usize>();
+            let length = u16::try_from(length).expect("a header part is bounded at the edge");
             self.0.extend_from_slice(&length.to_be_bytes());
-            self.0.extend_from_slice(part);
+            part.iter().for_each(|piece| self.0.extend_from_slice(piece));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The header fields that the relay adds for the target: who really sent the request, what was found of that, through whom
 //! it came, and the endpoint's own signature.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use relay_protocol::webhook::{Fields, FieldsBuilder};
@@ -29,11 +30,7 @@ pub(super) fn fields(head: &Head, pseudonym: &str, replay: u32, signed: Option<&
         fields.push(b"x-forwarded-host", host);
     }
     forwarded(&mut fields, remote, proto, host);
-    let mut via = Vec::with_capacity(48);
-    via.extend_from_slice(head.origin.version.as_bytes());
-    via.push(b' ');
-    via.extend_from_slice(pseudonym.as_bytes());
-    fields.push(b"via", &via);
+    fields.push_joined(b"via", &[head.origin.version.as_bytes(), b" ", pseudonym.as_bytes()]);
     if replay > 0 {
         fields.push(b"webhook-relay-replay", replay.to_string().as_bytes());
     }
@@ -66,26 +63,26 @@ pub(super) fn verification(head: &Head, checked: &Checked) -> String {
 }
 
 fn forwarded(fields: &mut FieldsBuilder, remote: &Sender, proto: &[u8], host: Option<&[u8]>) {
-    let mut value = Vec::with_capacity(96);
-    value.extend_from_slice(b"for=");
-    let shown = remote.as_str();
-    match remote.ip() {
-        IpAddr::V4(_) => value.extend_from_slice(shown.as_bytes()),
+    let (open, close): (&[u8], &[u8]) = match remote.ip() {
+        IpAddr::V4(_) => (b"", b""),
         // An IPv6 address has colons, so it is quoted and in brackets (RFC 7239 §6).
-        IpAddr::V6(_) => {
-            value.extend_from_slice(b"\"[");
-            value.extend_from_slice(shown.as_bytes());
-            value.extend_from_slice(b"]\"");
-        }
+        IpAddr::V6(_) => (b"\"[", b"]\""),
+    };
+    let shown = remote.as_str().as_bytes();
+    let host = host.map(quotable);
+    let [before, host, after]: [&[u8]; 3] =
+        host.as_deref().map_or([b""; 3], |host| [b";host=\"", host, b"\""]);
+    let value = [b"for=", open, shown, close, b";proto=", proto, before, host, after];
+    fields.push_joined(b"forwarded", &value);
+}
+
+/// What of a host can stand between quotes: of an honest one, all.
+fn quotable(host: &[u8]) -> Cow<'_, [u8]> {
+    let stays = |byte: &u8| !matches!(byte, b'"' | b'\\');
+    match host.iter().all(stays) {
+        true => host.into(),
+        false => host.iter().copied().filter(stays).collect::<Vec<u8>>().into(),
     }
-    value.extend_from_slice(b";proto=");
-    value.extend_from_slice(proto);
-    if let Some(host) = host {
-        value.extend_from_slice(b";host=\"");
-        value.extend(host.iter().filter(|byte| !matches!(byte, b'"' | b'\\')));
-        value.push(b'"');
-    }
-    fields.push(b"forwarded", &value);
 }
 
 #[cfg(test)]
@@ -127,6 +124,7 @@ mod tests {
         ];
         let expected: Vec<_> = expected.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
         assert_eq!(sent("192.0.2.7", true), expected);
+        assert_eq!(quotable(b"a\"b\\c"), &b"abc"[..]);
         assert!(sent("2001:db8::1", false).contains(&(
             "forwarded".into(),
             "for=\"[2001:db8::1]\";proto=http;host=\"relay.example:8443\"".into()
