@@ -7,7 +7,7 @@ use bytes::Bytes;
 use relay_client::socket::Socket;
 use relay_client::wire::{Carrier, Ended, Event, Heard, Pipe, drive};
 use relay_protocol::Line;
-use relay_protocol::frame::{Answered, Both, Refuse, ToAgent, ToRelay};
+use relay_protocol::frame::{Answered, Both, Refuse, Reset, ToAgent, ToRelay};
 use relay_protocol::hello::{Hello, Served, Welcome};
 use relay_protocol::id::{EventId, Name, StreamId};
 use relay_protocol::limits::DATA_MAX;
@@ -69,6 +69,27 @@ async fn control_frames_and_small_events_pass_a_stream_that_is_stuck() {
     assert!(received == body, "{} of {}", received.len(), body.len());
     line.answer(stuck.stream, 200, "large").await;
     assert_eq!(large.await.expect("no panic").text(), "large");
+}
+
+#[tokio::test]
+async fn the_head_of_an_answer_that_breaks_off_at_once_comes_all_the_same() {
+    let relay = Relay::start().await;
+    let endpoint = relay.endpoint("story").await;
+    let mut line = poor_line(&relay).await;
+    let provider = relay.provider(&endpoint);
+    for _ in 0..20 {
+        let mut caller = provider.begin(&provider.request("GET", "/")).await;
+        let stream = line.opened().await.stream;
+        let answer = Answer { status: 200, fields: Fields::default() };
+        let (body, end) = (Bytes::from_static(b"first"), false);
+        line.send(ToRelay::Answer(Answered { stream, answer, body, end })).await;
+        let (reason, dispatched) = (Broken::TargetBadResponse, Dispatched::Yes);
+        let reset = Reset { stream, reason, dispatched, detail: String::new() };
+        line.send(ToRelay::Both(Both::Reset(reset))).await;
+        assert_eq!(soon("the head", caller.head()).await.unwrap().status(), 200);
+        assert_eq!(soon("the first bytes", caller.chunk()).await.unwrap().unwrap(), b"first");
+        assert!(soon("the end", caller.chunk()).await.is_err(), "it does not look whole");
+    }
 }
 
 /// The next DATA of a stream; `None` at its END.

@@ -112,7 +112,11 @@ fn pass_on(mut caller: Caller, peer: &Peer) -> Response<ResponseBody> {
     let body = if caller.is_whole() {
         ResponseBody::whole(std::mem::take(&mut caller.first))
     } else {
-        ResponseBody::Answer(Box::new(AnswerBody { caller, _asking: peer.answering() }))
+        ResponseBody::Answer(Box::new(AnswerBody {
+            caller,
+            broken: None,
+            _asking: peer.answering(),
+        }))
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -125,6 +129,8 @@ fn pass_on(mut caller: Caller, peer: &Peer) -> Response<ResponseBody> {
 #[derive(Debug)]
 pub struct AnswerBody {
     caller: Caller,
+    /// Why it broke off, until that is told.
+    broken: Option<String>,
     /// Tells the connection that an answer is under way.
     _asking: Asking,
 }
@@ -134,6 +140,10 @@ impl AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        // An error makes the HTTP library cut the connection: what is not whole must not look so.
+        if let Some(why) = self.broken.take() {
+            return Poll::Ready(Some(Err(std::io::Error::other(why))));
+        }
         if !self.caller.first.is_empty() {
             let first = std::mem::take(&mut self.caller.first);
             return Poll::Ready(Some(Ok(Frame::data(first))));
@@ -147,8 +157,12 @@ impl AnswerBody {
                 let trailers = to_headers(&trailers).ok().filter(|trailers| !trailers.is_empty());
                 trailers.map(|trailers| Ok(Frame::trailers(trailers)))
             }
-            // An error makes the HTTP library cut the connection: what is not whole must not look so.
-            AnswerPiece::Broken(why) => Some(Err(std::io::Error::other(why))),
+            // In its next turn: cut in this one, the head and what has come would not have left.
+            AnswerPiece::Broken(why) => {
+                self.broken = Some(why);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         })
     }
 }
