@@ -18,6 +18,9 @@ const PREFIX: &str = "evt_";
 const DIGITS: usize = 26;
 
 impl EventId {
+    /// How long an id is when it is shown, in bytes.
+    pub const TEXT: usize = PREFIX.len() + DIGITS;
+
     /// A new id; among those of one millisecond its place is random.
     #[must_use]
     pub fn now() -> Self {
@@ -75,20 +78,25 @@ impl EventId {
     pub fn unix_ms(&self) -> u64 {
         (u128::from_be_bytes(self.0) >> 80) as u64
     }
-}
 
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The id as it is shown, in ASCII.
+    #[must_use]
+    pub fn text(&self) -> [u8; Self::TEXT] {
         let mut number = u128::from_be_bytes(self.0);
-        let mut text = [0u8; PREFIX.len() + DIGITS];
+        let mut text = [0; Self::TEXT];
         let (prefix, digits) = text.split_at_mut(PREFIX.len());
         prefix.copy_from_slice(PREFIX.as_bytes());
         for digit in digits.iter_mut().rev() {
             *digit = ALPHABET[number as usize & 31];
             number >>= 5;
         }
-        // At once: it stands in every request to a target.
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        text
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.text()).map_err(|_| fmt::Error)?)
     }
 }
 

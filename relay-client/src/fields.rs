@@ -47,11 +47,27 @@ pub fn to_headers(fields: &Fields) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::with_capacity(fields.iter().count() + 3);
     for (name, value) in fields.iter() {
         let bad = || String::from_utf8_lossy(name).into_owned();
-        let key = HeaderName::from_lowercase(name).map_err(|_| bad())?;
+        let key = match of_the_relay(name) {
+            Some(known) => known,
+            None => HeaderName::from_lowercase(name).map_err(|_| bad())?,
+        };
         let value = HeaderValue::from_maybe_shared(fields.share(value)).map_err(|_| bad())?;
         headers.try_append(key, value).map_err(|_| bad())?;
     }
     Ok(headers)
+}
+
+/// The names that the relay adds to every request and that the HTTP library does not know: made once, not each time.
+fn of_the_relay(name: &[u8]) -> Option<HeaderName> {
+    const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+    const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+    const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+    match name {
+        b"x-forwarded-for" => Some(FOR),
+        b"x-forwarded-proto" => Some(PROTO),
+        b"x-forwarded-host" => Some(HOST),
+        _ => None,
+    }
 }
 
 /// The fields of a trailer section.
@@ -108,6 +124,17 @@ mod tests {
         let fields = end_to_end(&sent, |_| false).finish();
         let kept: Vec<&[u8]> = fields.iter().map(|(name, _)| name).collect();
         assert_eq!(kept, [&b"x-kept"[..], b"te"]);
+    }
+
+    #[test]
+    fn names_that_are_made_once_are_those_that_were_sent() {
+        let names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
+        let sent: Vec<_> = names.iter().map(|name| (*name, &b"1"[..])).collect();
+        let fields = end_to_end(&map(&sent), |_| false).finish();
+        assert_eq!(to_headers(&fields).unwrap(), map(&sent));
+        for name in names {
+            assert_eq!(of_the_relay(name.as_bytes()).expect("it is known"), name);
+        }
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl HttpTarget {
         if headers.contains_key(TE) {
             headers.insert(CONNECTION, HeaderValue::from_static("te"));
         }
-        let id = HeaderValue::try_from(request.event.to_string()).expect("an id is ASCII");
+        let id = HeaderValue::from_bytes(&request.event.text()).expect("an id is ASCII");
         headers.insert(EVENT_ID, id);
         headers.insert(ATTEMPT, HeaderValue::from(request.attempt));
     }
