@@ -116,7 +116,8 @@ impl SealKey {
         Self::parse(&text).map_err(|error| told(io::Error::other(error)))
     }
 
-    /// Makes a file with a fresh key, for nobody but its owner, unless there is a file already.
+    /// Makes a file with a fresh key, for nobody but its owner, unless there is a file already. Whenever this is killed, the
+    /// file is there whole or not at all.
     ///
     /// # Errors
     /// [`KeyError::File`] when it cannot be made.
@@ -124,26 +125,8 @@ impl SealKey {
     /// # Panics
     /// When the system has no randomness to give; nothing secret works then.
     pub fn make(path: &Path) -> Result<(), KeyError> {
-        let told = |error| KeyError::File(path.display().to_string(), error);
-        let mut bytes = [0; KEY_LEN];
-        SystemRandom::new().fill(&mut bytes).expect("the system's randomness");
-        let made = File::options().write(true).create_new(true).mode(0o600).open(path);
-        let mut file = match made {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // Whoever made it may not have kept it.
-                let kept = File::open(path).and_then(|file| file.sync_all());
-                return kept.and_then(|()| keep_name_if_readable(path)).map_err(told);
-            }
-            made => made.map_err(told)?,
-        };
-        let written = writeln!(file, "{}", STANDARD.encode(bytes));
-        let kept =
-            written.and_then(|()| file.sync_all()).and_then(|()| keep_name_if_readable(path));
-        kept.map_err(|error| {
-            // Half a key, or one that is forgotten, would be taken for the key the next time.
-            let _ = std::fs::remove_file(path);
-            told(error)
-        })
+        let made = if path.exists() { keep(path) } else { make_where_none_is(path) };
+        made.map_err(|error| KeyError::File(path.display().to_string(), error))
     }
 
     /// Seals a text for one place: it opens nowhere else.
@@ -169,6 +152,41 @@ impl SealKey {
         let plain = self.0.open_in_place(nonce, Aad::from(place), &mut text).ok()?;
         String::from_utf8(plain.to_vec()).ok()
     }
+}
+
+/// Keeps a key's file: whoever made it may not have.
+fn keep(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    keep_name_if_readable(path)
+}
+
+fn make_where_none_is(path: &Path) -> io::Result<()> {
+    let mut bytes = [0; KEY_LEN];
+    SystemRandom::new().fill(&mut bytes).expect("the system's randomness");
+    // Under a name that nobody else has; what a kill leaves there was never anybody's key.
+    let part = part(path);
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&part)?;
+    let written = writeln!(file, "{}", STANDARD.encode(bytes)).and_then(|()| file.sync_all());
+    let named = written.and_then(|()| match std::fs::hard_link(&part, path) {
+        // Somebody else was faster, and that is the key.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // No file has two names on this disk.
+        Err(_) => std::fs::rename(&part, path),
+        linked => linked,
+    });
+    let _ = std::fs::remove_file(&part);
+    named?;
+    keep(path).inspect_err(|_| {
+        // One that is forgotten would be taken for the key until then.
+        let _ = std::fs::remove_file(path);
+    })
+}
+
+/// Where a key is made.
+fn part(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{:016x}.part", fastrand::u64(..)));
+    path.with_file_name(name)
 }
 
 /// Whether these bytes look like something sealed; text does not.
@@ -226,11 +244,34 @@ mod tests {
         assert_eq!(format!("{:?}", SealKey::parse(HEX).unwrap()), "SealKey(***)");
     }
 
+    fn folder() -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("relay-key-{:x}", fastrand::u64(..)));
+        std::fs::create_dir_all(folder.join("store")).unwrap();
+        folder
+    }
+
+    #[test]
+    fn those_who_make_a_key_at_once_get_one_whole_key_and_leave_nothing_else() {
+        let folder = folder();
+        let path = folder.join("store.key");
+        let seal = || {
+            SealKey::make(&path).unwrap();
+            SealKey::read(&path).unwrap().seal("x", "y")
+        };
+        let sealed = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..16).map(|_| scope.spawn(seal)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+        });
+        let key = SealKey::read(&path).unwrap();
+        assert!(sealed.iter().all(|one| key.open("x", one).is_some()));
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "the store and its key");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
     #[test]
     fn a_file_is_made_once_for_its_owner_alone() {
         use std::os::unix::fs::PermissionsExt;
-        let folder = std::env::temp_dir().join(format!("relay-key-{:x}", fastrand::u64(..)));
-        std::fs::create_dir_all(folder.join("store")).unwrap();
+        let folder = folder();
         let path = beside(&folder.join("store"));
         assert_eq!(path, folder.canonicalize().unwrap().join("store.key"));
         SealKey::make(&path).unwrap();

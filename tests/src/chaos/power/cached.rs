@@ -118,6 +118,10 @@ impl CachedDisk {
                 let node = *self.names.get(&from).expect("it has that name");
                 self.rename(ended, vec![(from, None), (to, Some(node))]);
             }
+            What::Linked(from, to) if self.has(&from) => {
+                let node = *self.names.get(&from).expect("it has that name");
+                self.rename(ended, vec![(to, Some(node))]);
+            }
             What::Removed(path) if self.has(&path) => self.rename(ended, vec![(path, None)]),
             What::Synced(path) if path.starts_with(&self.root) => self.sync(&path, began),
             What::Unknown(path, name) if self.has(&path) => panic!("{name} of {}", path.display()),

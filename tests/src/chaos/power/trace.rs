@@ -46,6 +46,8 @@ pub enum What {
     Cut(PathBuf, u64),
     /// It got another name.
     Renamed(PathBuf, PathBuf),
+    /// It got a second name.
+    Linked(PathBuf, PathBuf),
     /// Its name was taken away.
     Removed(PathBuf),
     /// A file or a folder was synced.
@@ -147,6 +149,7 @@ fn what(name: &str, given: &[&str], result: &str) -> Option<What> {
         }
         "ftruncate" => What::Cut(of_file(first()?)?, given.get(1)?.parse().ok()?),
         "rename" | "renameat" | "renameat2" => What::Renamed(string(0)?, string(1)?),
+        "link" | "linkat" => What::Linked(string(0)?, string(1)?),
         "unlink" | "unlinkat" | "rmdir" => What::Removed(string(0)?),
         "mkdir" | "mkdirat" => What::MadeFolder(string(0)?),
         "fsync" | "fdatasync" => What::Synced(of_file(first()?)?),
@@ -212,7 +215,9 @@ mod tests {
         let renamed = r#"1.0 rename("\x2f\x61", "\x2f\x62") = 0 <0.000001>"#;
         assert_eq!(act(renamed).unwrap().what, What::Renamed("/a".into(), "/b".into()));
         let linked = r#"1.0 link("\x2f\x61", "\x2f\x62") = 0 <0.000001>"#;
-        assert_eq!(act(linked).unwrap().what, What::Unknown("/a".into(), "link".into()));
+        assert_eq!(act(linked).unwrap().what, What::Linked("/a".into(), "/b".into()));
+        let pointed = r#"1.0 symlink("\x2f\x61", "\x2f\x62") = 0 <0.000001>"#;
+        assert_eq!(act(pointed).unwrap().what, What::Unknown("/a".into(), "symlink".into()));
         let synced = r"1.0 fdatasync(5<\x2f\x61>) = 0 <0.000001>";
         assert_eq!(act(synced).unwrap().what, What::Synced("/a".into()));
     }
