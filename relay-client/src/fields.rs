@@ -47,7 +47,7 @@ pub fn to_headers(fields: &Fields) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::with_capacity(fields.iter().count() + 3);
     for (name, value) in fields.iter() {
         let bad = || String::from_utf8_lossy(name).into_owned();
-        let key = match of_the_relay(name) {
+        let key = match frequent(name) {
             Some(known) => known,
             None => HeaderName::from_lowercase(name).map_err(|_| bad())?,
         };
@@ -57,8 +57,8 @@ pub fn to_headers(fields: &Fields) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-/// The names that the relay adds to every request and that the HTTP library does not know: made once, not each time.
-fn of_the_relay(name: &[u8]) -> Option<HeaderName> {
+/// Names that nearly every request has and that the HTTP library has none of its own for: made once, not each time.
+fn frequent(name: &[u8]) -> Option<HeaderName> {
     const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
     const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -133,7 +133,7 @@ mod tests {
         let fields = end_to_end(&map(&sent), |_| false).finish();
         assert_eq!(to_headers(&fields).unwrap(), map(&sent));
         for name in names {
-            assert_eq!(of_the_relay(name.as_bytes()).expect("it is known"), name);
+            assert_eq!(frequent(name.as_bytes()).expect("it is known"), name);
         }
     }
 

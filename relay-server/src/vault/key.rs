@@ -167,18 +167,26 @@ fn make_where_none_is(path: &Path) -> io::Result<()> {
     let part = part(path);
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&part)?;
     let written = writeln!(file, "{}", STANDARD.encode(bytes)).and_then(|()| file.sync_all());
-    let named = written.and_then(|()| match std::fs::hard_link(&part, path) {
-        // Somebody else was faster, and that is the key.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // No file has two names on this disk.
-        Err(_) => std::fs::rename(&part, path),
-        linked => linked,
-    });
+    let named = written.and_then(|()| name(&part, path));
     let _ = std::fs::remove_file(&part);
-    named?;
-    keep(path).inspect_err(|_| {
-        // One that is forgotten would be taken for the key until then.
-        let _ = std::fs::remove_file(path);
+    match named {
+        // Somebody else was faster, and that is the key.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => keep(path),
+        named => named.and_then(|()| {
+            keep_name_if_readable(path).inspect_err(|_| {
+                // One that is forgotten would be taken for the key until then.
+                let _ = std::fs::remove_file(path);
+            })
+        }),
+    }
+}
+
+/// Gives a file its name, unless there is one of that name.
+fn name(part: &Path, path: &Path) -> io::Result<()> {
+    std::fs::hard_link(part, path).or_else(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Err(error),
+        // On some disks no file has two names.
+        _ => std::fs::rename(part, path),
     })
 }
 
@@ -265,6 +273,17 @@ mod tests {
         let key = SealKey::read(&path).unwrap();
         assert!(sealed.iter().all(|one| key.open("x", one).is_some()));
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "the store and its key");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_name_that_leads_nowhere_is_told_and_left_alone() {
+        let folder = folder();
+        let path = folder.join("store.key");
+        std::os::unix::fs::symlink(folder.join("not-mounted"), &path).unwrap();
+        SealKey::make(&path).unwrap_err();
+        assert!(path.is_symlink());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "the store and its key's name");
         std::fs::remove_dir_all(folder).unwrap();
     }
 
