@@ -34,8 +34,6 @@ impl Connection {
     pub(super) async fn new(socket: Socket) -> hyper::Result<Self> {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(2 * ANSWER_HEAD_MAX).max_header_size(ANSWER_HEAD_MAX);
-        // Head and body in one buffer: for what webhooks carry, copying costs less than lists of pieces.
-        builder.writev(false);
         let (sender, machine) = builder.handshake(TokioIo::new(socket)).await?;
         Ok(Self { sender, machine: Some(Box::pin(machine)), idle_since: Instant::now() })
     }
