@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use relay_client::socket::Socket;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// How long a caller that ended its sending side while its answer is being fetched is believed to wait for it.
@@ -51,6 +52,16 @@ impl Phase {
     pub(super) fn asking(&self) -> Asking {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         self.enter(ASKING)
+    }
+
+    /// An answer that will come in pieces is about to begin; it is under way until the guard is dropped.
+    ///
+    /// Both may wait for a thread that was held up: the answer, and word from the caller's socket of an end that came long
+    /// before it. The socket is heard first, or that end would count as a hang-up in the midst of the answer.
+    pub(super) async fn begin_answer(&self) -> Asking {
+        // A task of its own: this one may be woken by more of the answer before the socket has been heard.
+        let _ = tokio::spawn(yield_now()).await;
+        self.answering()
     }
 
     /// The answer is under way, until the guard is dropped.
@@ -278,5 +289,51 @@ impl AsyncWrite for CallerSocket {
             ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
         }
         this.poll_linger(cx).map(Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Shutdown, TcpStream};
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What a caller's socket gives whose caller ends its sending side just before an answer comes, or just after.
+    async fn read_at_its_end(before: bool) -> Option<usize> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let caller = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let phase = Phase::default();
+        let mut socket = CallerSocket::new(Socket::Tcp(socket), STALLED, phase.clone());
+        let _asking = phase.asking();
+        let mut byte = [0];
+        let answered = async {
+            let end = || caller.shutdown(Shutdown::Write).unwrap();
+            if before {
+                end();
+            }
+            let _answering = phase.begin_answer().await;
+            if !before {
+                end();
+                std::future::pending::<()>().await;
+            }
+            // By then whatever has come was heard.
+            let _ = tokio::spawn(yield_now()).await;
+        };
+        // As on a connection: one task hears the socket, then asks whether the answer is there.
+        tokio::select! {
+            biased;
+            read = socket.read(&mut byte) => Some(read.unwrap()),
+            () = answered => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_came_before_the_answer_is_no_hang_up_in_the_midst_of_it() {
+        assert_eq!(read_at_its_end(true).await, None);
+        assert_eq!(read_at_its_end(false).await, Some(0));
     }
 }

@@ -78,10 +78,9 @@ impl Peer {
         if sender == self.sender.ip() { self.sender.clone() } else { sender.into() }
     }
 
-    /// Marks that an answer is under way, until the guard is dropped.
-    #[must_use]
-    pub fn answering(&self) -> Asking {
-        self.asking.answering()
+    /// Marks that an answer in pieces begins: it is under way until the guard is dropped.
+    pub async fn begin_answer(&self) -> Asking {
+        self.asking.begin_answer().await
     }
 
     /// Marks that the request has come to its end.

@@ -61,7 +61,8 @@ impl Routes {
         let _asking = matches!(route, Ok(Route::Hook { .. })).then_some(asking);
         Ok(match route {
             Ok(Route::Hook { endpoint, path }) => {
-                ingress::answer(self.ingress.take(request, endpoint, path, peer).await, peer)
+                let taken = self.ingress.take(request, endpoint, path, peer).await;
+                ingress::answer(taken, peer).await
             }
             Ok(Route::Connect) => self.connect(request, peer),
             Ok(Route::Api) => Box::pin(self.call_api(request, peer)).await,

@@ -33,9 +33,9 @@ pub enum Said {
 }
 
 /// The answer for a provider.
-pub(super) fn respond(said: Said, peer: &Peer) -> Response<ResponseBody> {
+pub(super) async fn respond(said: Said, peer: &Peer) -> Response<ResponseBody> {
     match said {
-        Said::Reply(Reply::Answer(caller)) => pass_on(*caller, peer),
+        Said::Reply(Reply::Answer(caller)) => pass_on(*caller, peer).await,
         Said::Reply(Reply::Taken(taken)) => taken_in(&taken),
         Said::Reply(Reply::Repeated { first, answer, body }) => repeated(first, &answer, body),
         Said::Handshake(answer) => handshake(*answer),
@@ -102,7 +102,7 @@ fn name(response: &mut Response<ResponseBody>, id: &str) {
 }
 
 /// The answer of a target.
-fn pass_on(mut caller: Caller, peer: &Peer) -> Response<ResponseBody> {
+async fn pass_on(mut caller: Caller, peer: &Peer) -> Response<ResponseBody> {
     let head =
         StatusCode::from_u16(caller.answer.status).ok().zip(to_headers(&caller.answer.fields).ok());
     let Some((status, headers)) = head else {
@@ -115,7 +115,7 @@ fn pass_on(mut caller: Caller, peer: &Peer) -> Response<ResponseBody> {
         ResponseBody::Answer(Box::new(AnswerBody {
             caller,
             broken: None,
-            _asking: peer.answering(),
+            _asking: Box::pin(peer.begin_answer()).await,
         }))
     };
     let mut response = Response::new(body);

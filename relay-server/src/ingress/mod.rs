@@ -151,10 +151,9 @@ impl Ingress {
 }
 
 /// The answer to a request that was taken, or not.
-#[must_use]
-pub fn answer(taken: Result<Said, (Problem, String)>, peer: &Peer) -> Response<ResponseBody> {
+pub async fn answer(taken: Result<Said, (Problem, String)>, peer: &Peer) -> Response<ResponseBody> {
     match taken {
-        Ok(said) => answer::respond(said, peer),
+        Ok(said) => answer::respond(said, peer).await,
         Err((problem, id)) => {
             let code = problem.code.as_str();
             tracing::debug!(code, detail = problem.detail, id, "a request was refused");
