@@ -168,6 +168,11 @@ fn is_ours(name: &[u8]) -> bool {
     name.len() >= OURS.len() && OURS.iter().zip(name).all(same)
 }
 
+/// The comma-separated tokens of a field's value, such as that of `Connection` (RFC 9110 §5.6.1).
+pub fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
 /// Fields under construction.
 #[derive(Debug, Default)]
 pub struct FieldsBuilder(BytesMut);

@@ -2,14 +2,14 @@
 
 use http::header::{CONNECTION, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use relay_protocol::webhook::{Fields, FieldsBuilder, is_end_to_end};
+use relay_protocol::webhook::{Fields, FieldsBuilder, is_end_to_end, tokens};
 
 /// The end-to-end fields of a message, without those that `skip` names: values of one name keep their order.
 #[must_use]
 pub fn end_to_end(headers: &HeaderMap, skip: impl Fn(&HeaderName) -> bool) -> FieldsBuilder {
     let mut fields = Fields::with_capacity(64 * headers.len());
     let keeps_alive = |token: &[u8]| token.eq_ignore_ascii_case(b"keep-alive");
-    let mut options = headers.get_all(CONNECTION).iter().flat_map(tokens);
+    let mut options = headers.get_all(CONNECTION).iter().flat_map(|value| tokens(value.as_bytes()));
     // Most targets say just that.
     let some_are_named = options.any(|token| !keeps_alive(token));
     let mut takes_trailers = false;
@@ -35,7 +35,7 @@ pub fn wants_trailers(headers: &HeaderMap) -> bool {
 }
 
 fn asks_for_trailers(te: &HeaderValue) -> bool {
-    tokens(te).any(|token| token.eq_ignore_ascii_case(b"trailers"))
+    tokens(te.as_bytes()).any(|token| token.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// The header map of a block, with values sharing its memory.
@@ -77,13 +77,8 @@ pub fn trailers(headers: &HeaderMap) -> Fields {
 }
 
 fn named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
-    let mut named = headers.get_all(CONNECTION).iter().flat_map(tokens);
+    let mut named = headers.get_all(CONNECTION).iter().flat_map(|value| tokens(value.as_bytes()));
     named.any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
-}
-
-/// The comma-separated tokens of a field's value.
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

@@ -85,7 +85,19 @@ async fn a_target_that_speaks_no_tls_is_told() {
 
 #[tokio::test]
 async fn a_target_that_answers_nonsense_or_hangs_up_has_answered_badly() {
-    for nonsense in ["", "hello\r\n\r\n", "HTTP/1.1 200 OK\r\nbroken", "HTTP/1.1 99 x\r\n\r\n"] {
+    for nonsense in [
+        "",
+        "hello\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nbroken",
+        "HTTP/1.1 99 x\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        // Where these end, nobody can say (RFC 9112 §6.3).
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
+    ] {
         let journey = Journey::with(Target::by_hand().await, &[], &HONEST).await;
         let asked = tokio::spawn({
             let mut through = journey.through();
@@ -111,6 +123,30 @@ async fn a_target_that_closes_what_is_kept_open_is_asked_anew() {
         target.send(Written::answer(200).body("taken").bytes()).await;
         assert_eq!(asked.await.unwrap().text(), "taken");
         drop(target);
+    }
+}
+
+#[tokio::test]
+async fn what_a_target_says_without_being_asked_answers_nobody() {
+    let journey = Journey::with(Target::by_hand().await, &[], &HONEST).await;
+    let answer = |body: &str| Written::answer(200).body(body).bytes();
+    let mut targets = Vec::new();
+    for round in 0..10 {
+        let asked = tokio::spawn({
+            let mut through = journey.through();
+            async move { through.post("/", "x").await }
+        });
+        let (_, mut target) = journey.target.asked().await;
+        if round % 2 == 0 {
+            target.send([answer("asked"), answer("more")].concat()).await;
+            assert_eq!(asked.await.unwrap().text(), "asked");
+        } else {
+            target.send(answer("asked")).await;
+            assert_eq!(asked.await.unwrap().text(), "asked");
+            // On a connection that lies by, if the agent has kept it.
+            target.try_send(answer("late")).await;
+        }
+        targets.push(target);
     }
 }
 

@@ -188,6 +188,14 @@ async fn a_body_in_chunks_without_a_length_arrives_with_its_trailers() {
 }
 
 #[tokio::test]
+async fn trailers_of_a_request_need_no_announcement() {
+    let journey = Journey::to(Target::echo().await).await;
+    let request = |p: &Provider| p.request("PUT", "/").chunks(&[b"one"], &[("X-Sum", "abc")]);
+    same(&journey, "PUT", request).await;
+    assert_eq!(journey.target.seen()[1].trailers, [("x-sum".to_owned(), b"abc".to_vec())]);
+}
+
+#[tokio::test]
 async fn every_status_is_passed_on_with_its_fields() {
     let target = Target::scripted(|asked| {
         let status = String::from_utf8_lossy(&asked.path()[1..]).parse().unwrap();

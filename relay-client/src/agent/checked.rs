@@ -40,8 +40,8 @@ pub(super) async fn check(
             }
             Gathered::TooLong(first) => {
                 let found = Finding { state: State::Unattempted, reason: None, secret: None };
-                let (rest, left) = (Arc::clone(stream), request.length);
-                (verifier.told(request, found), RequestBody::Streamed { first, rest, left })
+                let (rest, length) = (Arc::clone(stream), request.length);
+                (verifier.told(request, found), RequestBody::Streamed { first, rest, length })
             }
         }
     };

@@ -6,7 +6,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use hyper::body::Frame;
 use relay_protocol::limits::INLINE_MAX;
 use relay_protocol::reason::{Broken, Dispatched, Refusal};
 use relay_protocol::webhook::{Answer, Fields, Request};
@@ -15,11 +14,10 @@ use tokio::time::{timeout, timeout_at};
 use super::checked::{Passed, check};
 use super::{Route, Work};
 use crate::answered::Remembered;
-use crate::fields::{end_to_end, trailers};
 use crate::notice::{Attempt, Notice};
-use crate::target::Failure;
-use crate::target::body::RequestBody;
+use crate::target::body::{Piece, RequestBody};
 use crate::target::http::Answering;
+use crate::target::{Bad, Failure};
 use crate::verify::Told;
 use crate::wire::Stream;
 
@@ -97,8 +95,8 @@ async fn ask(
         Some(Passed { request, body, told }) => (Some(request), body, Some(told)),
         None if end => (None, RequestBody::Whole(body), None),
         None => {
-            let (rest, left) = (Arc::clone(stream), request.length);
-            (None, RequestBody::Streamed { first: body, rest, left }, None)
+            let (rest, length) = (Arc::clone(stream), request.length);
+            (None, RequestBody::Streamed { first: body, rest, length }, None)
         }
     };
     let request = checked.as_ref().unwrap_or(request);
@@ -111,10 +109,10 @@ async fn ask(
             return Err(words);
         }
     };
-    let status = answering.response.status().as_u16();
+    let status = answering.head.status;
     match pass_on(stream, &mut answering, told.as_ref()).await {
         Ok(whole) => {
-            answering.finish().await;
+            answering.finish();
             if let Some(remembered) = whole.filter(|_| (200..300).contains(&status)) {
                 running.remember(remembered);
             }
@@ -148,19 +146,12 @@ async fn pass_on(
     answering: &mut Answering<'_>,
     told: Option<&Told>,
 ) -> Result<Option<Remembered>, String> {
-    let response = &answering.response;
-    let status = response.status().as_u16();
-    if status < 200 {
-        return Err(bad(stream, "an interim status as the final answer"));
-    }
-    let fields = end_to_end(response.headers(), |_| false).finish();
-    let fields = told.map_or_else(|| fields.clone(), |told| told.put_into(&fields));
-    let answer = Answer { status, fields };
-    let Ok(mut gathered) = gather(answering).await else {
-        return Err(bad(stream, "the answer broke off"));
-    };
+    let Answer { status, fields } = &answering.head;
+    let fields = told.map_or_else(|| fields.clone(), |told| told.put_into(fields));
+    let answer = Answer { status: *status, fields };
+    let mut gathered = gather(answering).await.map_err(|why| broke_off(stream, &why))?;
     let end = matches!(&gathered.end, Some(trailers) if trailers.is_empty());
-    // A copy: a slice would keep the HTTP library's whole read buffer from being used again.
+    // A copy: a slice would keep the connection's whole read buffer from being used again.
     let whole = end.then(|| Remembered {
         answer: answer.clone(),
         body: Bytes::copy_from_slice(&gathered.bytes),
@@ -183,21 +174,22 @@ async fn pass_rest(
     stream.send(gathered.bytes).await.map_err(gone)?;
     let mut end = gathered.end;
     while end.is_none() {
-        let frame = tokio::select! {
-            frame = answering.frame() => frame,
+        let piece = tokio::select! {
+            piece = answering.piece() => piece,
             () = stream.over() => return Err("the line to the relay is lost".to_owned()),
         };
-        match frame.map(|frame| frame.map(Frame::into_data)) {
-            Some(Ok(Ok(bytes))) => stream.send(bytes).await.map_err(gone)?,
-            Some(Ok(Err(frame))) => {
-                end = Some(frame.into_trailers().map(|map| trailers(&map)).unwrap_or_default());
-            }
-            Some(Err(_)) => return Err(bad(stream, "the answer broke off")),
-            None => end = Some(Fields::default()),
+        match piece {
+            Ok(Piece::Data(bytes)) => stream.send(bytes).await.map_err(gone)?,
+            Ok(Piece::End(trailers)) => end = Some(trailers),
+            Err(why) => return Err(broke_off(stream, &why)),
         }
     }
     stream.end(end.unwrap_or_default());
     Ok(())
+}
+
+fn broke_off(stream: &Stream, why: &Bad) -> String {
+    bad(stream, &format!("the answer broke off: {why}"))
 }
 
 fn bad(stream: &Stream, why: &str) -> String {
@@ -213,26 +205,18 @@ struct Gathered {
 }
 
 /// Takes what is there without waiting, so that a head never waits for its body.
-async fn gather(answering: &mut Answering<'_>) -> hyper::Result<Gathered> {
+async fn gather(answering: &mut Answering<'_>) -> Result<Gathered, Bad> {
     let (mut bytes, mut more) = (Bytes::new(), BytesMut::new());
     let end = loop {
-        if hyper::body::Body::is_end_stream(answering.response.body()) {
-            break Some(Fields::default());
-        }
-        if bytes.len() + more.len() >= INLINE_MAX {
+        if bytes.len() + more.len() > INLINE_MAX {
             break None;
         }
-        match answering.ready_frame().await {
+        match answering.ready_piece().await {
             Poll::Pending => break None,
-            Poll::Ready(None) => break Some(Fields::default()),
-            Poll::Ready(Some(frame)) => match frame?.into_data() {
-                Ok(data) if bytes.is_empty() => bytes = data,
-                Ok(data) => more.extend_from_slice(&data),
-                Err(frame) => {
-                    break Some(
-                        frame.into_trailers().map(|map| trailers(&map)).unwrap_or_default(),
-                    );
-                }
+            Poll::Ready(piece) => match piece? {
+                Piece::Data(data) if bytes.is_empty() => bytes = data,
+                Piece::Data(data) => more.extend_from_slice(&data),
+                Piece::End(trailers) => break Some(trailers),
             },
         }
     };

@@ -1,167 +1,135 @@
 //! One HTTP/1.1 connection to a target, driven by whoever uses it: no task of its own, so nothing wakes across tasks.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use ::http::{Request, Response};
-use bytes::Bytes;
-use http_body::{Body, Frame};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
+use relay_protocol::webhook::Answer;
+use tokio_util::io::poll_read_buf;
 
-use super::body::RequestBody;
+use super::answer::{Bad, Head};
+use super::body::Piece;
+use super::decoder::Decoder;
+use super::message::Message;
+use super::outgoing::{Outgoing, Stopped};
 use crate::socket::Socket;
 
-/// The most header bytes of an answer that are read; more is a bad response.
-const ANSWER_HEAD_MAX: usize = 64 * 1024;
+/// How many bytes are read at once, at first. Most answers are smaller.
+const READ_MIN: usize = 4 * 1024;
 
-/// None when it has come to its end: dropped, it gives back a request that it has not looked at.
-type Machine = Option<Pin<Box<http1::Connection<TokioIo<Socket>, RequestBody>>>>;
+/// How many bytes are read at once from a target that has filled less.
+const READ_MAX: usize = 64 * 1024;
 
-/// A connection, and the machine that moves its bytes.
+/// A connection, and what is under way on it.
 pub(super) struct Connection {
-    sender: SendRequest<RequestBody>,
-    machine: Machine,
+    socket: Socket,
+    /// What has come and is not used yet.
+    buffer: BytesMut,
+    /// How many bytes are read at once.
+    room: usize,
+    /// What is still to be sent of the request.
+    request: Outgoing,
+    /// Why no more of it will be sent.
+    stopped: Option<std::io::Error>,
+    /// What is still to come of the answer.
+    body: Decoder,
+    /// Whether the target lets it be used again.
+    keeps: bool,
     /// Since when nobody uses it.
     pub(super) idle_since: Instant,
 }
 
 impl Connection {
-    pub(super) async fn new(socket: Socket) -> hyper::Result<Self> {
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(2 * ANSWER_HEAD_MAX).max_header_size(ANSWER_HEAD_MAX);
-        let (sender, machine) = builder.handshake(TokioIo::new(socket)).await?;
-        Ok(Self { sender, machine: Some(Box::pin(machine)), idle_since: Instant::now() })
+    pub(super) fn new(socket: Socket) -> Self {
+        let (request, body) = (Outgoing::done(), Decoder::Over);
+        let (buffer, room, idle_since) = (BytesMut::new(), READ_MIN, Instant::now());
+        Self { socket, buffer, room, request, stopped: None, body, keeps: true, idle_since }
     }
 
-    /// Sends a request and waits for the final answer's head (interim ones are skipped).
+    /// Sends a request and waits for the final answer's head.
     ///
-    /// When nothing was sent, because the connection had been closed meanwhile, the request comes back.
-    pub(super) fn send(
-        &mut self,
-        request: Request<RequestBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, (hyper::Error, Option<Request<RequestBody>>)>>
-    {
-        let answer = self.sender.try_send_request(request);
-        Sending { machine: &mut self.machine, answer }
+    /// # Errors
+    /// When there is none, or the request's body broke off.
+    pub(super) async fn send(&mut self, message: Message) -> Result<Answer, Bad> {
+        let no_body = message.asks_for_head_only;
+        (self.request, self.keeps) = (Outgoing::new(message), false);
+        let head = poll_fn(|cx| self.poll_head(cx, no_body)).await?;
+        (self.body, self.keeps) = (head.body, head.keeps);
+        Ok(head.answer)
     }
 
-    /// The next frame of the answer's body.
-    pub(super) async fn frame(
-        &mut self,
-        body: &mut Incoming,
-    ) -> Option<hyper::Result<Frame<Bytes>>> {
-        poll_fn(|cx| self.poll_frame(cx, body)).await
-    }
-
-    /// The next frame of the answer's body, if it is there already.
-    pub(super) async fn ready_frame(
-        &mut self,
-        body: &mut Incoming,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        poll_fn(|cx| Poll::Ready(self.poll_frame(cx, body))).await
-    }
-
-    fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-        body: &mut Incoming,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        // Asking first tells the machine that bytes are wanted; asking again gets what it has read then.
-        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
-            return Poll::Ready(frame);
+    fn poll_head(&mut self, cx: &mut Context<'_>, no_body: bool) -> Poll<Result<Head, Bad>> {
+        self.send_on(cx)?;
+        loop {
+            if let Some(head) = Head::take(&mut self.buffer, no_body)? {
+                return Poll::Ready(Ok(head));
+            }
+            if ready!(self.poll_read(cx))? == 0 {
+                return Poll::Ready(Err(self.stopped.take().map_or(Bad::Closed, Bad::Io)));
+            }
         }
-        run(&mut self.machine, cx);
-        Pin::new(body).poll_frame(cx)
     }
 
-    /// Whether another request may be sent: the last answer is complete and the target has not closed.
-    pub(super) async fn is_usable(&mut self) -> bool {
-        // Mostly the machine has come to the answer's end with its last bytes.
-        if !self.sender.is_ready() {
-            poll_fn(|cx| {
-                run(&mut self.machine, cx);
-                Poll::Ready(())
-            })
-            .await;
+    /// The next piece of the answer's body; only the request's own body goes on meanwhile.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Bad>> {
+        self.send_on(cx)?;
+        loop {
+            if let Some(piece) = self.body.decode(&mut self.buffer)? {
+                return Poll::Ready(Ok(piece));
+            }
+            if ready!(self.poll_read(cx))? == 0 {
+                if self.body != Decoder::UntilClose {
+                    return Poll::Ready(Err(Bad::Closed));
+                }
+                self.body = Decoder::Length(0);
+            }
         }
-        self.machine.is_some() && self.sender.is_ready()
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// A request under way, and the machine that moves it. An `async` block would hold the library's future twice.
-    struct Sending<'a, F> {
-        machine: &'a mut Machine,
-        #[pin]
-        answer: F,
-    }
-}
-
-impl<T, M, F> Future for Sending<'_, F>
-where
-    F: Future<Output = Result<T, TrySendError<M>>>,
-{
-    type Output = Result<T, (hyper::Error, Option<M>)>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        run(this.machine, cx);
-        this.answer.poll(cx).map_err(|mut error| {
-            let unsent = error.take_message();
-            (error.into_error(), unsent)
-        })
-    }
-}
-
-fn run(machine: &mut Machine, cx: &mut Context<'_>) {
-    // Its errors are told to the request or the body that they concern.
-    if let Some(running) = machine
-        && running.as_mut().poll(cx).is_ready()
-    {
-        *machine = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
-
-    use super::*;
-
-    fn request() -> Request<RequestBody> {
-        let request = Request::post("/").header("host", "target");
-        request.body(RequestBody::Whole(Bytes::from_static(b"x"))).unwrap()
     }
 
-    #[tokio::test]
-    async fn a_request_comes_back_from_a_connection_that_was_closed_after_it_was_looked_at() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let socket = TcpStream::connect(address).await.unwrap();
-        let (mut target, _) = listener.accept().await.unwrap();
-        let mut connection = Connection::new(Socket::Tcp(socket)).await.unwrap();
-        let answered = async {
-            assert!(target.read(&mut [0; 1024]).await.unwrap() > 0);
-            target.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
-        };
-        let (answer, ()) = tokio::join!(connection.send(request()), answered);
-        let answer = answer.unwrap_or_else(|(error, _)| panic!("{error}"));
-        assert_eq!(answer.status(), 204);
-        assert!(connection.is_usable().await);
-        drop(target);
-        // Whatever the runtime has to hear of sockets, it has heard after this.
-        let _ = tokio::join!(TcpStream::connect(address), listener.accept());
-        let sent =
-            tokio::time::timeout(std::time::Duration::from_secs(10), connection.send(request()));
-        let Err((_, Some(unsent))) = sent.await.expect("it does not hang") else {
-            panic!("it is not sent");
-        };
-        assert_eq!(unsent.uri(), "/");
+    /// Sends what can be sent. A target that takes no more may have answered: that is to be seen from what comes.
+    fn send_on(&mut self, cx: &mut Context<'_>) -> Result<(), Bad> {
+        match self.request.poll(&mut self.socket, cx) {
+            Poll::Ready(Err(Stopped::Body(error))) => Err(Bad::Request(error)),
+            Poll::Ready(Err(Stopped::Socket(error))) => {
+                self.request = Outgoing::done();
+                self.stopped = Some(error);
+                Ok(())
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Bad>> {
+        self.buffer.reserve(self.room);
+        let room = self.buffer.capacity() - self.buffer.len();
+        let read = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.buffer))?;
+        if read == room {
+            self.room = (2 * room).min(READ_MAX);
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// Lies by from now on, with no more memory than it takes.
+    pub(super) fn rest(&mut self) {
+        self.idle_since = Instant::now();
+        if self.room > READ_MIN {
+            (self.buffer, self.room) = (BytesMut::new(), READ_MIN);
+        }
+    }
+
+    /// Whether another request may be sent: both messages are complete, and nothing has come that belongs to neither.
+    pub(super) fn is_usable(&self) -> bool {
+        self.keeps
+            && self.stopped.is_none()
+            && self.request.is_done()
+            && self.body == Decoder::Over
+            && self.buffer.is_empty()
+    }
+
+    /// Whether the target has held it open and said nothing since the last answer.
+    pub(super) async fn is_quiet(&mut self) -> bool {
+        poll_fn(|cx| Poll::Ready(self.poll_read(cx).is_pending())).await
     }
 }

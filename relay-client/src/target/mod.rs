@@ -4,9 +4,16 @@ pub mod body;
 pub mod http;
 pub mod path;
 
+mod address;
+mod answer;
 mod connection;
+mod decoder;
+mod message;
+mod outgoing;
 mod pool;
 
+pub use address::BadTarget;
+pub use answer::Bad;
 pub use http::{HttpTarget, Options};
 
 /// Why an attempt has no answer.

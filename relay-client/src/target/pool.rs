@@ -1,7 +1,7 @@
 //! Kept connections to one target, the youngest used first.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -24,18 +24,22 @@ impl Pool {
         Self { kept: Arc::default(), filled: Arc::default() }
     }
 
-    /// A connection that the target held open when it was last looked at. If it has closed it meanwhile, that is met
-    /// before anything is written, and the request comes back.
-    pub(super) fn take(&self) -> Option<Connection> {
-        self.lock().pop()
+    /// A connection that the target has held open until now.
+    pub(super) async fn take(&self) -> Option<Connection> {
+        loop {
+            let mut connection = self.lock().pop()?;
+            if connection.is_quiet().await {
+                return Some(connection);
+            }
+        }
     }
 
     /// Keeps a connection whose answer is complete.
-    pub(super) async fn give(&self, mut connection: Connection) {
-        if !connection.is_usable().await {
+    pub(super) fn give(&self, mut connection: Connection) {
+        if !connection.is_usable() {
             return;
         }
-        connection.idle_since = Instant::now();
+        connection.rest();
         let mut kept = self.lock();
         if kept.len() < KEPT_MAX {
             kept.push(connection);
@@ -72,5 +76,33 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.filled.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::socket::Socket;
+
+    #[tokio::test]
+    async fn only_what_the_target_has_held_open_and_quiet_is_taken() {
+        let pool = Pool::new();
+        let mut targets = Vec::new();
+        for _ in 0..3 {
+            let (near, far) = UnixStream::pair().unwrap();
+            pool.give(Connection::new(Socket::Unix(near)));
+            targets.push(far);
+        }
+        // The youngest was closed, the next one says what nobody asked for.
+        drop(targets.pop());
+        targets[1].write_all(b"HTTP/1.1 408 Late\r\n\r\n").await.unwrap();
+        // Whatever the runtime has to hear of sockets, it has heard after this.
+        yield_now().await;
+        assert!(pool.take().await.is_some(), "the oldest");
+        assert!(pool.take().await.is_none(), "no other");
     }
 }
