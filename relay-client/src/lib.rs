@@ -17,7 +17,6 @@ pub mod commands;
 pub mod config;
 pub mod dial;
 pub mod duration;
-pub mod fields;
 pub mod notice;
 pub mod open_files;
 pub mod scheduling;

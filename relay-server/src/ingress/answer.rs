@@ -7,12 +7,12 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Frame;
-use relay_client::fields::to_headers;
 use relay_client::verify::{self, Told};
 use relay_protocol::id::EventId;
 use relay_protocol::webhook::Answer;
 use relay_trust::Reason;
 
+use super::fields::to_headers;
 use crate::dispatcher::{AnswerPiece, Caller, Reply, Taken};
 use crate::http::{Asking, Peer, ResponseBody};
 use crate::problem::{Code, ERROR_HEADER, Problem, request_id};

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderName, TRANSFER_ENCODING, VIA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
-use relay_client::fields::end_to_end;
 use relay_protocol::id::EventId;
 use relay_protocol::webhook::Fields;
 
+use super::fields::end_to_end;
 use crate::address::{Networks, hop};
 use crate::endpoint::EndpointId;
 use crate::event::{Head, Origin};

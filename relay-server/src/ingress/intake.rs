@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
-use relay_client::fields;
 use relay_protocol::id::EventId;
 use relay_protocol::webhook::Fields;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
+use super::fields;
 use crate::budget::{Budget, Held};
 use crate::event::Body;
 use crate::http::FIELDS_MAX;

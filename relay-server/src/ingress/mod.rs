@@ -5,6 +5,7 @@
 mod admission;
 mod answer;
 mod checked;
+mod fields;
 mod head;
 pub mod intake;
 

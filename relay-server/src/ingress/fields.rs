@@ -5,12 +5,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use relay_protocol::webhook::{Fields, FieldsBuilder, is_end_to_end, tokens};
 
 /// The end-to-end fields of a message, without those that `skip` names: values of one name keep their order.
-#[must_use]
-pub fn end_to_end(headers: &HeaderMap, skip: impl Fn(&HeaderName) -> bool) -> FieldsBuilder {
+pub(super) fn end_to_end(headers: &HeaderMap, skip: impl Fn(&HeaderName) -> bool) -> FieldsBuilder {
     let mut fields = Fields::with_capacity(64 * headers.len());
     let keeps_alive = |token: &[u8]| token.eq_ignore_ascii_case(b"keep-alive");
     let mut options = headers.get_all(CONNECTION).iter().flat_map(|value| tokens(value.as_bytes()));
-    // Most targets say just that.
+    // Most callers say just that.
     let some_are_named = options.any(|token| !keeps_alive(token));
     let mut takes_trailers = false;
     for (name, value) in headers {
@@ -28,12 +27,6 @@ pub fn end_to_end(headers: &HeaderMap, skip: impl Fn(&HeaderName) -> bool) -> Fi
     fields
 }
 
-/// Whether the sender of a request says that it takes trailers (RFC 9110 §10.1.4).
-#[must_use]
-pub fn wants_trailers(headers: &HeaderMap) -> bool {
-    headers.get_all(TE).iter().any(asks_for_trailers)
-}
-
 fn asks_for_trailers(te: &HeaderValue) -> bool {
     tokens(te.as_bytes()).any(|token| token.eq_ignore_ascii_case(b"trailers"))
 }
@@ -42,37 +35,19 @@ fn asks_for_trailers(te: &HeaderValue) -> bool {
 ///
 /// # Errors
 /// The name of the first field that HTTP does not allow (RFC 9110 §5).
-pub fn to_headers(fields: &Fields) -> Result<HeaderMap, String> {
-    // Room for what a request to a target gets besides.
-    let mut headers = HeaderMap::with_capacity(fields.iter().count() + 3);
+pub(super) fn to_headers(fields: &Fields) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::with_capacity(fields.iter().count());
     for (name, value) in fields.iter() {
         let bad = || String::from_utf8_lossy(name).into_owned();
-        let key = match frequent(name) {
-            Some(known) => known,
-            None => HeaderName::from_lowercase(name).map_err(|_| bad())?,
-        };
+        let key = HeaderName::from_lowercase(name).map_err(|_| bad())?;
         let value = HeaderValue::from_maybe_shared(fields.share(value)).map_err(|_| bad())?;
         headers.try_append(key, value).map_err(|_| bad())?;
     }
     Ok(headers)
 }
 
-/// Names that nearly every request has and that the HTTP library has none of its own for: made once, not each time.
-fn frequent(name: &[u8]) -> Option<HeaderName> {
-    const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-    const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-    const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-    match name {
-        b"x-forwarded-for" => Some(FOR),
-        b"x-forwarded-proto" => Some(PROTO),
-        b"x-forwarded-host" => Some(HOST),
-        _ => None,
-    }
-}
-
 /// The fields of a trailer section.
-#[must_use]
-pub fn trailers(headers: &HeaderMap) -> Fields {
+pub(super) fn trailers(headers: &HeaderMap) -> Fields {
     end_to_end(headers, |_| false).finish()
 }
 
@@ -119,17 +94,6 @@ mod tests {
         let fields = end_to_end(&sent, |_| false).finish();
         let kept: Vec<&[u8]> = fields.iter().map(|(name, _)| name).collect();
         assert_eq!(kept, [&b"x-kept"[..], b"te"]);
-    }
-
-    #[test]
-    fn names_that_are_made_once_are_those_that_were_sent() {
-        let names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
-        let sent: Vec<_> = names.iter().map(|name| (*name, &b"1"[..])).collect();
-        let fields = end_to_end(&map(&sent), |_| false).finish();
-        assert_eq!(to_headers(&fields).unwrap(), map(&sent));
-        for name in names {
-            assert_eq!(frequent(name.as_bytes()).expect("it is known"), name);
-        }
     }
 
     #[test]
