@@ -21,6 +21,7 @@ pub mod notice;
 pub mod open_files;
 pub mod scheduling;
 pub mod screen;
+pub mod small_pages;
 pub mod socket;
 pub mod target;
 pub mod time;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use relay_client::{open_files, scheduling};
+use relay_client::{open_files, scheduling, small_pages};
 use relay_server::access::new_token;
 use relay_server::config::{Problems, gather};
 use relay_server::store::records::{Actor, Scope};
@@ -152,6 +152,7 @@ impl Cli {
                 let config = args.config()?;
                 take_open_files();
                 scheduling::wait_for_turns();
+                small_pages::keep();
                 runtime()?.block_on(serve(config))
             }
             Command::Demo(args) => {

@@ -1,4 +1,5 @@
-//! The threads of both programs leave a core to whoever is at work on it, unless somebody has chosen otherwise.
+//! How the system treats both programs: their threads leave a core to whoever is at work on it, unless somebody has chosen
+//! otherwise, and their memory comes page by page.
 
 use relay_tests::agent::command;
 use relay_tests::folder::Folder;
@@ -32,9 +33,9 @@ fn expected() -> (i64, i64) {
     if own == (0, OTHER) { (0, BATCH) } else { own }
 }
 
-#[tokio::test]
-async fn the_threads_of_relay_and_agent_wait_for_their_turns() {
-    let mut relay = Relay::program(&[]).await;
+/// A relay and an agent that run; both end with what is handed back.
+async fn both() -> (Relay, Process, Folder) {
+    let relay = Relay::program(&[]).await;
     let target = Target::answering(200, "here").await;
     let folder = Folder::fresh();
     relay.endpoint("app").await;
@@ -43,11 +44,28 @@ async fn the_threads_of_relay_and_agent_wait_for_their_turns() {
     command.args(["forward", &target.url(), "--endpoint", "app"]);
     let mut agent = Process::start(&mut command);
     agent.event("ready").await;
+    (relay, agent, folder)
+}
+
+#[tokio::test]
+async fn the_threads_of_relay_and_agent_wait_for_their_turns() {
+    let (mut relay, agent, _folder) = both().await;
     for process in [relay.process().id(), agent.id()] {
         let threads = scheduled(process);
         let turns = threads.iter().filter(|thread| **thread == expected()).count();
         // The one that shows people what happens was there before.
         assert!(turns > 0 && turns + 1 >= threads.len(), "{threads:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_memory_of_relay_and_agent_comes_page_by_page() {
+    let (mut relay, agent, _folder) = both().await;
+    for process in [relay.process().id(), agent.id()] {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+        // Kernels before 5.0 do not say.
+        let told = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+        assert!(told.is_none_or(|told| told.trim() == "0"), "{told:?}");
     }
 }
 

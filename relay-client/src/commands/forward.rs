@@ -21,10 +21,10 @@ use crate::api::{Api, ApiError};
 use crate::duration;
 use crate::notice::Notices;
 use crate::open_files;
-use crate::scheduling;
 use crate::screen::{Style, show};
 use crate::target::{HttpTarget, Options};
 use crate::verify::{OnFailure, Verifier, Wanted, param};
+use crate::{scheduling, small_pages};
 
 /// How long an agent that has ended waits until its last lines are shown.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -138,6 +138,7 @@ pub(super) async fn keep(mut setup: Setup, json: bool, quiet: bool) -> Result<()
     });
     open_files::take_all();
     scheduling::wait_for_turns();
+    small_pages::keep();
     let stop = CancellationToken::new();
     let mut running = tokio::spawn(Agent::new(setup).run(stop.clone()));
     tokio::select! {
