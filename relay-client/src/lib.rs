@@ -4,11 +4,11 @@
 //! - [`agent`]: the lines and the attempts, as one thing to run
 //! - [`dial`], [`way`], [`socket`], [`wire`]: how a line is opened, through proxies too, and driven (the relay drives its end
 //!   with [`wire`] as well)
-//! - [`target`], [`fields`]: how a target is asked; [`answered`]: what it answered lately
+//! - [`target`]: how a target is asked; [`answered`]: what it answered lately
 //! - [`verify`]: who may have sent a webhook, judged on this side of the firewall
 //! - [`notice`], [`screen`]: what people are told, and how it looks
-//! - [`commands`], [`config`], [`api`]: the program `relay-client`; [`open_files`], [`scheduling`]:
-//!   what it takes from the system and what it leaves to others
+//! - [`commands`], [`config`], [`api`]: the program `relay-client`; [`open_files`], [`scheduling`], [`small_pages`]: what it
+//!   takes from the system and what it leaves to others
 
 pub mod agent;
 pub mod answered;

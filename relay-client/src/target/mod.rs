@@ -1,4 +1,8 @@
-//! A local target: where an attempt goes. Knows HTTP and sockets; nothing of lines, relays or streams.
+//! A local target: where an attempt goes. Knows HTTP and sockets; nothing of lines, relays or streams, but that a body may
+//! come from one.
+//!
+//! Out: [`path`] and what the wire brought become a `message`, which `outgoing` writes with its [`body`]. Back: `answer` reads
+//! a head, `decoder` what follows it. Both go over a `connection` to the `address`, and the `pool` keeps it for the next.
 
 pub mod body;
 pub mod http;
