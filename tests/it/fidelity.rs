@@ -270,6 +270,15 @@ async fn an_answer_that_ends_with_its_connection_is_whole() {
 }
 
 #[tokio::test]
+async fn chunks_count_more_than_a_length_beside_them() {
+    let target = Target::scripted(|_| {
+        Written::answer(200).field("Content-Length", "2").chunks(&[b"all of it"], &[]).bytes()
+    });
+    let answer = Journey::to(target.await).await.through().post("/", "x").await;
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "all of it"));
+}
+
+#[tokio::test]
 async fn a_redirect_is_passed_on_and_not_followed() {
     let other = Target::answering(200, "elsewhere").await;
     let location = format!("{}/x", other.url());

@@ -97,7 +97,9 @@ impl Head {
         let (body, certain) =
             if has_none { (Decoder::Length(0), true) } else { body_of(fields, is_new)? };
         let keeps = keeps && certain && body != Decoder::UntilClose;
-        Ok(Some(Self { answer: Answer { status, fields: end_to_end(fields) }, body, keeps }))
+        // A length that the chunks belie goes no further (RFC 9112 §6.3).
+        let fields = end_to_end(fields, |name| certain || name != b"content-length");
+        Ok(Some(Self { answer: Answer { status, fields }, body, keeps }))
     }
 }
 
@@ -129,8 +131,8 @@ fn body_of(fields: &[Header<'_>], is_new: bool) -> Result<(Decoder, bool), Bad> 
     }
 }
 
-/// The end-to-end fields among those of a message, in their order, with names in lower case.
-pub(super) fn end_to_end(fields: &[Header<'_>]) -> Fields {
+/// The end-to-end fields among those of a message that `wanted` wants, in their order, with names in lower case.
+pub(super) fn end_to_end(fields: &[Header<'_>], wanted: impl Fn(&[u8]) -> bool) -> Fields {
     let size = fields.iter().map(|field| field.name.len() + field.value.len() + 4).sum();
     let (mut kept, mut name) = (Fields::with_capacity(size), Vec::new());
     // Most targets name nothing there but what stays behind anyway.
@@ -140,7 +142,8 @@ pub(super) fn end_to_end(fields: &[Header<'_>]) -> Fields {
         name.clear();
         name.extend_from_slice(field.name.as_bytes());
         name.make_ascii_lowercase();
-        if is_end_to_end(&name) && !(some_are_named && has_token(fields, &name)) {
+        let is_named = || some_are_named && has_token(fields, &name);
+        if is_end_to_end(&name) && wanted(&name) && !is_named() {
             kept.push(&name, field.value);
         }
     }
@@ -264,6 +267,14 @@ mod tests {
         ] {
             assert!(whole(fields).is_err(), "{fields}");
         }
+    }
+
+    #[test]
+    fn a_length_that_does_not_count_is_not_passed_on() {
+        let text =
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let fields = head(text).unwrap().unwrap().answer.fields;
+        assert_eq!(fields.iter().collect::<Vec<_>>(), [(&b"x"[..], &b"y"[..])]);
     }
 
     #[test]
