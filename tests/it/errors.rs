@@ -274,3 +274,23 @@ async fn an_answer_that_is_no_http_is_told_and_the_line_stays() {
         assert_eq!(answer.json()["code"], "target_bad_response", "round {round}");
     }
 }
+
+#[tokio::test]
+async fn an_answer_whose_length_is_a_lie_ends_where_it_ends() {
+    let relay = Relay::start().await;
+    let endpoint = relay.endpoint_with("story", &[("fallback", "fail")]).await;
+    let token = relay.token(&["story"]).await;
+    let (mut line, _) = ByHand::live(relay.address, &token, hello("liar", &["story"])).await;
+    let provider = relay.provider(&endpoint);
+    let mut caller = provider.begin(&provider.request("GET", "/")).await;
+    for lies in [vec![&b"2"[..]], vec![b"90"], vec![b"9", b"9"], vec![b"+9"], vec![b"9"]] {
+        let stream = line.opened().await.stream;
+        let fields = lies.iter().map(|lie| (&b"content-length"[..], *lie)).collect();
+        let (answer, body) = (Answer { status: 200, fields }, Bytes::from_static(b"all of it"));
+        line.send(ToRelay::Answer(Answered { stream, answer, body, end: true })).await;
+        let heard = caller.answer_to("GET").await;
+        assert_eq!((heard.status(), heard.text().as_str()), (200, "all of it"), "{lies:?}");
+        assert_eq!(heard.field("content-length").as_deref(), Some("9"), "{lies:?}");
+        caller.send(provider.request("GET", "/").bytes()).await;
+    }
+}

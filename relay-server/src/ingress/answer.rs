@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use relay_client::verify::{self, Told};
 use relay_protocol::id::EventId;
@@ -88,9 +88,11 @@ fn taken_in(taken: &Taken) -> Response<ResponseBody> {
 
 /// What the first event with this key was answered.
 fn repeated(first: EventId, answer: &Answer, body: Bytes) -> Response<ResponseBody> {
+    let mut headers = to_headers(&answer.fields).unwrap_or_default();
+    correct_length(&mut headers, &body);
     let mut response = Response::new(ResponseBody::whole(body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-    *response.headers_mut() = to_headers(&answer.fields).unwrap_or_default();
+    *response.headers_mut() = headers;
     response.headers_mut().remove(VERIFICATION);
     name(&mut response, &first.to_string());
     response
@@ -105,11 +107,12 @@ fn name(response: &mut Response<ResponseBody>, id: &str) {
 async fn pass_on(mut caller: Caller, peer: &Peer) -> Response<ResponseBody> {
     let head =
         StatusCode::from_u16(caller.answer.status).ok().zip(to_headers(&caller.answer.fields).ok());
-    let Some((status, headers)) = head else {
+    let Some((status, mut headers)) = head else {
         let problem = Problem::new(Code::TargetBadResponse, "the answer's head is no HTTP");
         return problem.response(&request_id()).map(ResponseBody::whole);
     };
     let body = if caller.is_whole() {
+        correct_length(&mut headers, &caller.first);
         ResponseBody::whole(std::mem::take(&mut caller.first))
     } else {
         ResponseBody::Answer(Box::new(AnswerBody {
@@ -123,6 +126,18 @@ async fn pass_on(mut caller: Caller, peer: &Peer) -> Response<ResponseBody> {
     *response.headers_mut() = headers;
     response.headers_mut().remove(VERIFICATION);
     response
+}
+
+/// Takes a length away that is not the body's: the HTTP library would believe it, and the caller would take the rest for
+/// another answer. No honest agent tells one.
+fn correct_length(headers: &mut HeaderMap, body: &Bytes) {
+    let mut told = headers.get_all(CONTENT_LENGTH).iter();
+    let (first, second) = (told.next(), told.next());
+    let is_right = |told: &HeaderValue| told.as_bytes() == body.len().to_string().as_bytes();
+    // Without a body it is the length that there would be (RFC 9110 §8.6).
+    if !body.is_empty() && (second.is_some() || !first.is_none_or(is_right)) {
+        headers.remove(CONTENT_LENGTH);
+    }
 }
 
 /// The body of an answer that is still coming.
