@@ -1,4 +1,4 @@
-//! Agents reach a relay over TLS, and trust whom they are told to and nobody else.
+//! Agents reach a relay over TLS, and targets too, and trust whom they are told to and nobody else.
 
 use relay_tests::agent::command;
 use relay_tests::folder::Folder;
@@ -67,4 +67,24 @@ async fn an_agent_trusts_nobody_whom_it_does_not_know() {
     let mut list = command(&folder, &front.url(), &relay.admin);
     list.arg("--ca-file").arg(folder.file("empty.pem", ""));
     assert_eq!(run(list.args(["endpoints", "list"])).await.code, Some(2));
+}
+
+#[tokio::test]
+async fn bodies_go_to_a_target_over_tls_and_come_back_whole() {
+    let relay = Relay::start().await;
+    let endpoint = relay.endpoint("story").await;
+    let (target, folder) = (Target::echo().await, Folder::fresh());
+    let front = TlsFront::of(target.address()).await;
+    let token = relay.token(&["story"]).await;
+    let mut forward = command(&folder, &relay.url(), &token);
+    forward.arg("--ca-file").arg(front.ca_file()).arg("forward").arg(front.url());
+    let mut agent = Process::start(&mut forward);
+    agent.event("ready").await;
+    let bytes: Vec<u8> = (0..8 << 20).map(|at: u32| (at % 251) as u8).collect();
+    let mut provider = relay.provider(&endpoint);
+    for size in [0, 1, 20_000, 8 << 20, 300 << 10, 3] {
+        let answer = provider.post("/", &bytes[..size]).await;
+        assert!(answer.status() == 200 && answer.body == bytes[..size], "{size}");
+    }
+    assert_eq!(target.seen().len(), 6);
 }
