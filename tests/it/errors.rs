@@ -258,9 +258,7 @@ async fn a_request_in_absolute_form_stays_with_its_endpoint() {
 
 #[tokio::test]
 async fn an_answer_that_is_no_http_is_told_and_the_line_stays() {
-    let relay = Relay::start().await;
-    let endpoint = relay.endpoint_with("story", &[("fallback", "fail")]).await;
-    let token = relay.token(&["story"]).await;
+    let (relay, endpoint, token) = honest().await;
     let (mut line, _) = ByHand::live(relay.address, &token, hello("bad", &["story"])).await;
     for round in 0..2 {
         let provider = relay.provider(&endpoint);
@@ -277,9 +275,7 @@ async fn an_answer_that_is_no_http_is_told_and_the_line_stays() {
 
 #[tokio::test]
 async fn an_answer_whose_length_is_a_lie_ends_where_it_ends() {
-    let relay = Relay::start().await;
-    let endpoint = relay.endpoint_with("story", &[("fallback", "fail")]).await;
-    let token = relay.token(&["story"]).await;
+    let (relay, endpoint, token) = honest().await;
     let (mut line, _) = ByHand::live(relay.address, &token, hello("liar", &["story"])).await;
     let provider = relay.provider(&endpoint);
     let mut caller = provider.begin(&provider.request("GET", "/")).await;
