@@ -7,7 +7,8 @@ use relay_server::vault::SealKey;
 use relay_tests::authority::Authority;
 use relay_tests::folder::files_with;
 use relay_tests::http2::Caller;
-use relay_tests::pebble::{Looks, Pebble, free_port};
+use relay_tests::pebble::{Looks, Pebble};
+use relay_tests::place::Place;
 use relay_tests::process::{Program, run};
 use relay_tests::provider::Provider;
 use relay_tests::raw::Written;
@@ -26,29 +27,30 @@ const NOWHERE: u16 = 1;
 /// An ACME server, and the ports of a relay that it finds its names at.
 struct Scene {
     pebble: Pebble,
-    tls: u16,
-    http: u16,
+    tls: Place,
+    http: Place,
 }
 
 impl Scene {
     /// `None` where there is no such server.
     async fn of(story: &str, looks: impl Fn(Looks) -> Looks) -> Option<Self> {
-        let (tls, http) = (free_port(), free_port());
-        let pebble = Pebble::start(story, looks(Looks { http, tls, validity: 86_400 })).await?;
+        let (tls, http) = (Place::fresh(), Place::fresh());
+        let both = Looks { http: http.port(), tls: tls.port(), validity: 86_400 };
+        let pebble = Pebble::start(story, looks(both)).await?;
         Some(Self { pebble, tls, http })
     }
 
     async fn relay(&self, names: &str, settings: &[(&str, &str)]) -> Relay {
         let acme = self.pebble.settings(names);
         let mut all: Vec<(&str, &str)> = acme.iter().map(|(n, v)| (&n[..], &v[..])).collect();
-        let listen = format!("127.0.0.1:{}", self.tls);
+        let listen = self.tls.to_string();
         all.push(("listen", &listen));
         all.extend(settings);
         Relay::with(&all).await
     }
 
     fn in_clear(&self) -> String {
-        format!("127.0.0.1:{}", self.http)
+        self.http.to_string()
     }
 
     async fn caller(&self, name: &str) -> Caller {

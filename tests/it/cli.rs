@@ -2,11 +2,12 @@
 
 use relay_tests::agent::command;
 use relay_tests::folder::Folder;
+use relay_tests::place::Place;
 use relay_tests::process::{Ended, Process, Program, Terminal, run};
 use relay_tests::provider::Provider;
 use relay_tests::raw::Written;
 use relay_tests::relay::{Endpoint, Relay};
-use relay_tests::target::{Target, nobody};
+use relay_tests::target::Target;
 use relay_tests::wait::until;
 use serde_json::Value;
 
@@ -143,7 +144,8 @@ async fn exit_codes_say_what_kind_of_failure_it_was() {
     failed(&desk.client(&["endpoints", "create", "x", "--set", "nonsense"]).await, 2);
     failed(&desk.client(&["nonsense"]).await, 2);
     failed(&run(Program::Client.command().args(["endpoints", "list"])).await, 2);
-    let nowhere = format!("http://{}", nobody());
+    let place = Place::fresh();
+    let nowhere = format!("http://{place}");
     failed(&run(command(&desk.folder, &nowhere, "wr_a_b").args(["endpoints", "list"])).await, 3);
     failed(&desk.client_as("wr_a_b", &["endpoints", "list"]).await, 4);
     let listener = desk.relay.token(&[]).await;

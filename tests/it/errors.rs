@@ -6,10 +6,11 @@ use relay_protocol::reason::{Broken, Dispatched};
 use relay_protocol::webhook::{Answer, Fields};
 use relay_tests::agent::{Agent, Wanted};
 use relay_tests::journey::Journey;
+use relay_tests::place::Place;
 use relay_tests::provider::Provider;
 use relay_tests::raw::{Message, Written};
 use relay_tests::relay::{Endpoint, Relay};
-use relay_tests::target::{Target, nobody};
+use relay_tests::target::Target;
 use relay_tests::wire::{ByHand, hello};
 
 /// Endpoints that say honestly what went wrong, at once.
@@ -64,7 +65,8 @@ async fn an_endpoint_without_agents_says_offline() {
 
 #[tokio::test]
 async fn a_target_that_takes_no_connection_has_refused() {
-    let answer = with_target_at(&format!("http://{}", nobody())).await;
+    let nowhere = Place::fresh();
+    let answer = with_target_at(&format!("http://{nowhere}")).await;
     assert_problem(&answer, "target_refused", 502, "no");
 }
 

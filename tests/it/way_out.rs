@@ -2,10 +2,11 @@
 
 use relay_tests::agent::command;
 use relay_tests::folder::Folder;
+use relay_tests::place::Place;
 use relay_tests::process::{Process, run};
 use relay_tests::proxy::Proxy;
 use relay_tests::relay::{Endpoint, Relay};
-use relay_tests::target::{Target, nobody};
+use relay_tests::target::Target;
 use relay_tests::tls::TlsFront;
 use tokio::process::Command;
 
@@ -114,7 +115,8 @@ async fn the_environment_names_the_proxy() {
 #[tokio::test]
 async fn no_proxy_names_what_needs_none_and_a_proxy_given_comes_first() {
     let office = Office::new().await;
-    let nowhere = format!("http://{}", nobody());
+    let place = Place::fresh();
+    let nowhere = format!("http://{place}");
     let mut shut = office.to_front();
     let told = office.fails_with(shut.env("HTTPS_PROXY", &nowhere)).await;
     assert!(told.contains(&format!("the proxy {nowhere}: no connection to")), "{told}");

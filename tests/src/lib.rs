@@ -10,12 +10,12 @@
 //! - [`tamper`]: the disk below a relay, slow or failing
 //! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
 //! - [`interception`]: a proxy that opens TLS · [`black_hole`]: an address that is dead
+//! - [`place`]: a port that stays one's own
 //! - [`proxy`]: real proxies between an agent and its relay
 //! - [`load`], [`fast_target`], [`cost`]: what the benchmarks are told with
 //! - [`ledger`]: what the store of a relay has written down
 //! - [`shelf`]: a store by itself
-//! - [`mod@line`]: the network between two of them, to be cut, slowed, delayed, frozen · [`tls`]: TLS in front of a relay
-//! - [`shelf`]: a store by itself · [`vector`]: requests of providers that are on record · [`wall`]: a clock that can be set
+//! - [`vector`]: requests of providers that are on record · [`wall`]: a clock that can be set
 //! - [`chaos`]: everything broken on purpose, and ledgers that tell whether anything was lost
 //! - [`journey`]: all of it put together · [`process`], [`folder`], [`wait`]: what the words are made of
 //!
@@ -37,6 +37,7 @@ pub mod ledger;
 pub mod line;
 pub mod load;
 pub mod pebble;
+pub mod place;
 pub mod process;
 pub mod provider;
 pub mod proxy;

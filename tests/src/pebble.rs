@@ -1,6 +1,5 @@
 //! A real ACME server, Debian's `pebble`, which finds every name on this machine.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -12,6 +11,7 @@ use tokio::process::{Child, Command};
 
 use crate::authority::Authority;
 use crate::http2::Caller;
+use crate::place::Place;
 use crate::raw::Written;
 use crate::wait::until;
 
@@ -19,9 +19,10 @@ use crate::wait::until;
 #[derive(Debug)]
 pub struct Pebble {
     authority: Authority,
-    directory: u16,
-    management: u16,
+    directory: Place,
+    management: Place,
     log: PathBuf,
+    _names: [Place; 2],
     _programs: [Child; 2],
 }
 
@@ -36,16 +37,6 @@ pub struct Looks {
     pub validity: u64,
 }
 
-/// A port that nobody has at the moment.
-///
-/// # Panics
-/// When the system has none.
-#[must_use]
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
-}
-
 impl Pebble {
     /// Starts it; `None`, with a word, where it is not installed.
     ///
@@ -53,11 +44,11 @@ impl Pebble {
     /// When it does not come up.
     pub async fn start(story: &str, looks: Looks) -> Option<Self> {
         let authority = Authority::fresh();
-        let [directory, management, names, odd] = std::array::from_fn(|_| free_port());
+        let [directory, management, names, odd] = std::array::from_fn(|_| Place::fresh());
         let leaf = authority.issue("pebble", &["localhost", "127.0.0.1"]);
         let config = json!({"pebble": {
-            "listenAddress": format!("127.0.0.1:{directory}"),
-            "managementListenAddress": format!("127.0.0.1:{management}"),
+            "listenAddress": directory.to_string(),
+            "managementListenAddress": management.to_string(),
             "certificate": leaf.certificate,
             "privateKey": leaf.key,
             "httpPort": looks.http,
@@ -70,10 +61,10 @@ impl Pebble {
         let log = authority.file("pebble.log", "");
         let mut resolver = quiet("pebble-challtestsrv");
         resolver.args(["-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", ""]);
-        resolver.arg("-dns01").arg(format!("127.0.0.1:{names}"));
-        resolver.arg("-management").arg(format!("127.0.0.1:{odd}"));
+        resolver.arg("-dns01").arg(names.to_string());
+        resolver.arg("-management").arg(odd.to_string());
         let mut pebble = quiet("pebble");
-        pebble.arg("-config").arg(config).arg("-dnsserver").arg(format!("127.0.0.1:{names}"));
+        pebble.arg("-config").arg(config).arg("-dnsserver").arg(names.to_string());
         pebble.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_AUTHZREUSE", "0");
         // What it refuses by chance is sent again, and could not be counted.
         pebble.env("PEBBLE_WFE_NONCEREJECT", "0");
@@ -83,18 +74,19 @@ impl Pebble {
             eprintln!("skipped, pebble is not installed: {story}");
             return None;
         };
-        for port in [directory, management] {
-            let there = async || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
+        for place in [&directory, &management] {
+            let there = async || TcpStream::connect(place.address()).await.is_ok();
             until("pebble listens", there).await;
         }
-        Some(Self { authority, directory, management, log, _programs: [resolver, pebble] })
+        let (_names, _programs) = ([names, odd], [resolver, pebble]);
+        Some(Self { authority, directory, management, log, _names, _programs })
     }
 
     /// The settings of a relay that orders there, for these names.
     #[must_use]
     pub fn settings(&self, names: &str) -> Vec<(String, String)> {
         let ca_file = self.authority.ca_file().display().to_string();
-        let directory = format!("https://localhost:{}/dir", self.directory);
+        let directory = format!("https://localhost:{}/dir", self.directory.port());
         [
             ("acme_domain", names.to_owned()),
             ("acme_email", "somebody@example.com".to_owned()),
@@ -111,7 +103,7 @@ impl Pebble {
     /// When it does not tell.
     pub async fn root(&self) -> CertificateDer<'static> {
         let caller = Caller::of(&self.authority, &["http/1.1"]);
-        let mut connection = caller.speaks(([127, 0, 0, 1], self.management).into()).await;
+        let mut connection = caller.speaks(self.management.address()).await;
         let request = Written::request("GET", "/roots/0").field("Host", "localhost");
         connection.send(request.bytes()).await;
         let answer = connection.answer_to("GET").await;

@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::folder::Folder;
+use crate::place::Place;
 use crate::process::Process;
-use crate::target::nobody;
 use crate::wait::until;
 
 /// How often a proxy is started anew because somebody has taken its port meanwhile.
@@ -19,7 +19,7 @@ const STARTS_MAX: usize = 3;
 /// A proxy that runs.
 #[derive(Debug)]
 pub struct Proxy {
-    address: SocketAddr,
+    place: Place,
     program: Process,
     folder: Folder,
 }
@@ -97,15 +97,15 @@ impl Proxy {
         }
         for _ in 0..STARTS_MAX {
             // These programs take no port 0.
-            let (address, folder) = (nobody(), Folder::fresh());
+            let (place, folder) = (Place::fresh(), Folder::fresh());
             let mut command = Command::new(name);
-            command.args(arguments(address.port(), &folder)).kill_on_drop(true);
+            command.args(arguments(place.port(), &folder)).kill_on_drop(true);
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut program = Process::start(&mut command);
-            let there = async || TcpStream::connect(address).await.is_ok();
+            let there = async || TcpStream::connect(place.address()).await.is_ok();
             while !program.ends_within(Duration::from_millis(20)).await {
                 if there().await {
-                    return Some(Self { address, program, folder });
+                    return Some(Self { place, program, folder });
                 }
             }
             eprintln!("{name} has ended at once: {}", program.said());
@@ -115,14 +115,14 @@ impl Proxy {
 
     /// Where it listens.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> SocketAddr {
+        self.place.address()
     }
 
     /// Its URL with this scheme, and with `user:password@` perhaps.
     #[must_use]
     pub fn url(&self, scheme_and_login: &str) -> String {
-        format!("{scheme_and_login}{}", self.address)
+        format!("{scheme_and_login}{}", self.place)
     }
 
     /// Its folder.

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::trust;
 use crate::authority::Authority;
 use crate::folder::Folder;
+use crate::place::Place;
 use crate::process::{Process, Program, run};
 use crate::provider::Provider;
 use crate::wait::until;
@@ -41,6 +42,8 @@ pub struct Relay {
     /// What starts the real program, with its arguments; mostly nothing.
     pub under: Vec<String>,
     settings: Vec<(String, String)>,
+    /// Keeps the port while it is away, unless the settings say where it is to listen.
+    _place: Option<Place>,
     /// Who has certified it, if it speaks TLS.
     authority: Option<Arc<Authority>>,
 }
@@ -138,8 +141,11 @@ impl Relay {
     }
 
     fn nowhere(data: Arc<Folder>, admin: String, settings: &[(&str, &str)]) -> Self {
-        let settings = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let settings: Vec<_> =
+            settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let placed = settings.iter().any(|(name, _)| name == "listen");
+        let place = (!placed).then(Place::fresh);
+        let address = place.as_ref().map_or(([127, 0, 0, 1], 0).into(), Place::address);
         Self {
             address,
             lobby: None,
@@ -148,6 +154,7 @@ impl Relay {
             host: Host::Stopped,
             under: Vec::new(),
             settings,
+            _place: place,
             authority: None,
         }
     }

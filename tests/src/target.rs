@@ -145,13 +145,3 @@ async fn serve(mut connection: Connection, script: Arc<Script>, seen: Arc<Mutex<
         }
     }
 }
-
-/// An address where nobody listens: it was taken and given back.
-///
-/// # Panics
-/// When the system has no port.
-#[must_use]
-pub fn nobody() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
-}

@@ -4,8 +4,9 @@ use relay_tests::agent::{Agent, Wanted};
 use relay_tests::journey::Journey;
 use relay_tests::ledger::Ledger;
 use relay_tests::line::Line;
+use relay_tests::place::Place;
 use relay_tests::raw::Written;
-use relay_tests::target::{Target, nobody};
+use relay_tests::target::Target;
 
 use super::{Waiting, bodies, seen_as, taken};
 use crate::errors::assert_problem;
@@ -44,8 +45,9 @@ async fn a_large_body_waits_for_an_agent_whatever_is_captured() {
 #[tokio::test]
 async fn a_target_that_refuses_is_tried_again() {
     let story = Waiting::with(&[("retry", "20ms,20ms,1h")]).await;
-    let wanted =
-        Wanted::for_one(&story.relay.url(), &story.token, "story", &format!("http://{}", nobody()));
+    let nowhere = Place::fresh();
+    let target = format!("http://{nowhere}");
+    let wanted = Wanted::for_one(&story.relay.url(), &story.token, "story", &target);
     let agent = Agent::start(&wanted).await;
     story.take("x").await;
     let ledger = story.ledger();

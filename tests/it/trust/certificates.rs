@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use relay_tests::place::Place;
 use relay_tests::relay::Relay;
-use relay_tests::target::nobody;
 use relay_tests::vector::{self, Recorded};
 use relay_tests::wall::Wall;
 use serde_json::json;
@@ -54,7 +54,8 @@ async fn what_names_a_certificate_that_is_not_there_is_rejected() {
 async fn while_nobody_can_be_asked_the_provider_is_told_to_come_again() {
     let Some(wall) = Wall::hung("nobody can be asked for a certificate") else { return };
     let case = notification();
-    let from = nobody().to_string();
+    let nowhere = Place::fresh();
+    let from = nowhere.to_string();
     let relay = relay(&wall, &[("fetch_from", &from)]).await;
     let endpoint = case.endpoint(&relay, "story", &[]).await.expect("an endpoint");
     let answer = case.send(&relay, &endpoint).await;

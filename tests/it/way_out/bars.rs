@@ -1,9 +1,11 @@
 //! What bars the way is told by its hop, and tried again soon only where that can help.
 
+use relay_tests::place::Place;
 use relay_tests::process::{Process, Program};
 use relay_tests::proxy::Proxy;
 use relay_tests::raw::Written;
-use relay_tests::target::{Target, nobody};
+use relay_tests::target::Target;
+use relay_tests::tls::TlsFront;
 
 use super::Office;
 
@@ -57,7 +59,8 @@ async fn what_a_proxy_answers_says_whether_trying_again_helps() {
         assert!(why.contains(words) && why.contains(&proxy.url()), "{why}");
         assert_eq!(slow(retry_in), is_slow, "{why}");
     }
-    let (why, retry_in) = office.barred_by(&format!("socks5://{}", nobody())).await;
+    let nowhere = Place::fresh();
+    let (why, retry_in) = office.barred_by(&format!("socks5://{nowhere}")).await;
     assert!(why.contains("the proxy socks5://127.0.0.1:") && !slow(retry_in), "{why}");
     let (why, retry_in) = office.barred_by(&format!("https://{}", office.relay.address)).await;
     assert!(why.contains("it does not speak TLS") && slow(retry_in), "{why}");
@@ -76,8 +79,8 @@ async fn squid_says_why_it_opens_no_way() {
         client
     };
     office.works_with(client).await;
-    let front =
-        std::mem::replace(&mut office.front, relay_tests::tls::TlsFront::of(nobody()).await);
+    let nobody = Place::fresh();
+    let front = std::mem::replace(&mut office.front, TlsFront::of(nobody.address()).await);
     let mut refused = office.client(&office.relay.url());
     let told = office.fails_with(refused.arg("--proxy").arg(proxy.url("http://"))).await;
     assert!(told.contains("refuses the way") && told.contains("ERR_ACCESS_DENIED"), "{told}");
@@ -97,7 +100,8 @@ async fn socks_says_why_it_opens_no_way() {
     assert!(why.contains("refuses the way") && why.contains("not allowed by ruleset"), "{why}");
     assert!(slow(retry_in), "{retry_in}");
     let Some(proxy) = Proxy::microsocks(story, None).await else { return };
-    let mut nowhere = office.client(&format!("https://{}", nobody()));
-    let told = office.fails_with(nowhere.arg("--proxy").arg(proxy.url("socks5h://"))).await;
+    let nowhere = Place::fresh();
+    let mut refused = office.client(&format!("https://{nowhere}"));
+    let told = office.fails_with(refused.arg("--proxy").arg(proxy.url("socks5h://"))).await;
     assert!(told.contains("could not reach") && told.contains("refused"), "{told}");
 }

@@ -10,6 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::ledger::{Arrival, Ledger};
 use super::mark::sha256;
+use crate::place::Place;
 use crate::raw::{Connection, Message, Written};
 
 /// How the target is at the moment.
@@ -44,11 +45,12 @@ impl Keeper {
     /// # Panics
     /// When the system has no port.
     pub async fn start(ledger: &Arc<Ledger>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let place = Place::fresh();
+        let address = place.address();
+        let listener = TcpListener::bind(address).await.expect("its own port");
         let (mood, watched) = watch::channel(Mood::Well);
         let desk = Arc::new(Desk { ledger: Arc::clone(ledger), turn: AtomicU64::new(0) });
-        let keeping = tokio::spawn(keep(listener, address, desk, watched)).abort_handle();
+        let keeping = tokio::spawn(keep(listener, place, desk, watched)).abort_handle();
         Self { address, mood, keeping }
     }
 
@@ -77,7 +79,7 @@ struct Desk {
 
 async fn keep(
     mut listener: TcpListener,
-    address: SocketAddr,
+    place: Place,
     desk: Arc<Desk>,
     mut mood: watch::Receiver<Mood>,
 ) {
@@ -98,7 +100,7 @@ async fn keep(
                 if mood.wait_for(|mood| *mood != Mood::Down).await.is_err() {
                     return;
                 }
-                listener = TcpListener::bind(address).await.expect("its port is still there");
+                listener = TcpListener::bind(place.address()).await.expect("its own port");
             }
         }
     }

@@ -116,8 +116,8 @@ fn at(url: &str) -> SocketAddr {
 /// What the system says of a port that somebody else has.
 const PORT_TAKEN: &str = "Address already in use";
 
-/// Binds a relay; its store may be held for a moment, as in [`fresh_store`], and while it was away its port may have become
-/// the near end of somebody's connection.
+/// Binds a relay; its store may be held for a moment, as in [`fresh_store`](super::fresh_store), and so may its port, by a
+/// copy of its listener.
 async fn bind(config: &Config) -> Server {
     let mut server = None;
     until("the relay binds", async || {
