@@ -9,6 +9,7 @@ mod audit;
 mod cli;
 mod config;
 mod demo;
+mod dependencies;
 mod drain;
 mod endpoints;
 mod errors;
