@@ -100,17 +100,16 @@ async fn pump_growing(stream: &Stream, intake: &Intake) {
 async fn pump_file(stream: &Stream, file: Arc<Spooled>, trailers: Fields) {
     let mut at = 0;
     loop {
-        let from = Arc::clone(&file);
-        match spawn_blocking(move || from.read(at, PIECE)).await {
-            Ok(Ok(bytes)) if bytes.is_empty() => return stream.end(trailers),
-            Ok(Ok(bytes)) => {
+        match file.piece(at, PIECE).await {
+            Ok(bytes) if bytes.is_empty() => return stream.end(trailers),
+            Ok(bytes) => {
                 at += bytes.len() as u64;
                 if stream.send(bytes).await.is_err() {
                     return;
                 }
             }
-            failed => {
-                tracing::error!(?failed, "a stored body cannot be read");
+            Err(error) => {
+                tracing::error!(%error, "a stored body cannot be read");
                 return stream.reset(
                     Broken::Internal,
                     Dispatched::Maybe,

@@ -302,10 +302,8 @@ impl Intake {
             };
             match file {
                 Some(file) => {
-                    return match spawn_blocking(move || file.read(at, PIECE)).await {
-                        Ok(Ok(bytes)) => Piece::Data(bytes),
-                        _ => Piece::Broken,
-                    };
+                    let read = file.piece(at, PIECE).await;
+                    return read.map_or(Piece::Broken, Piece::Data);
                 }
                 None => grown.await,
             }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use relay_protocol::id::EventId;
+use tokio::task::spawn_blocking;
 
 use crate::durable::{keep_name, make_folder};
 
@@ -147,13 +148,31 @@ impl Spooled {
         Ok(())
     }
 
-    /// Reads up to `most` bytes from an offset; none at the end. Blocking.
+    /// Reads up to `most` bytes from an offset; none at the end.
+    ///
+    /// # Errors
+    /// When the disk does not give it.
+    pub async fn piece(self: &Arc<Self>, at: u64, most: usize) -> io::Result<Bytes> {
+        // Allocated here: of what the many threads that read allocate, each would keep some for itself.
+        let (file, buffer) = (Arc::clone(self), self.room(at, most));
+        spawn_blocking(move || file.fill(buffer, at)).await.map_err(io::Error::other)?
+    }
+
+    /// The same, blocking.
     ///
     /// # Errors
     /// When the disk does not give it.
     pub fn read(&self, at: u64, most: usize) -> io::Result<Bytes> {
+        self.fill(self.room(at, most), at)
+    }
+
+    /// Room for what there is from an offset on.
+    fn room(&self, at: u64, most: usize) -> Vec<u8> {
         let there = usize::try_from(self.len().saturating_sub(at)).unwrap_or(usize::MAX);
-        let mut buffer = vec![0; most.min(there)];
+        vec![0; most.min(there)]
+    }
+
+    fn fill(&self, mut buffer: Vec<u8>, at: u64) -> io::Result<Bytes> {
         self.file.read_exact_at(&mut buffer, at)?;
         Ok(buffer.into())
     }

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use relay_protocol::id::EventId;
 use relay_protocol::webhook::Fields;
 use serde::Serialize;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::super::attempt::Order;
@@ -181,9 +180,8 @@ async fn item(leased: &Leased) -> Option<Item> {
     let body = match &leased.event.body {
         Body::Memory(bytes) => bytes.clone(),
         Body::Spooled(file) => {
-            let file = Arc::clone(file);
             let most = usize::try_from(file.len()).unwrap_or(usize::MAX);
-            spawn_blocking(move || file.read(0, most)).await.ok()?.ok()?
+            file.piece(0, most).await.ok()?
         }
         Body::Absent(_) => return None,
     };
