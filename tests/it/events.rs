@@ -3,14 +3,18 @@
 use relay_client::api::ApiError;
 use relay_tests::journey::Journey;
 use relay_tests::process::{Process, Program, run};
-use relay_tests::raw::{Message, Written};
+use relay_tests::raw::{Connection, Message, Written};
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
 use relay_tests::wait::until;
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tokio::runtime::Builder;
 
 use crate::endpoints::client;
+
+/// How many do not read.
+const READERS: usize = 4;
 
 /// Bytes that are no text, with everything a shell might trip over.
 const BINARY: &[u8] = b"\x00\xff'\"$`\\\r\n!BODY\nBODY\n\x1b[2J";
@@ -193,6 +197,34 @@ async fn a_spooled_body_is_given_out_whole() {
     let id = stored(&journey.relay, 1).await[0]["id"].as_str().unwrap().to_owned();
     let body = journey.relay.api().bytes(&format!("/events/{id}/body")).await.unwrap();
     assert!(body == long, "{} bytes", body.len());
+}
+
+#[test]
+fn who_does_not_read_a_body_keeps_nobody_from_the_disk() {
+    // As many threads for the disk as readers that do not read.
+    let few = Builder::new_current_thread().enable_all().max_blocking_threads(READERS).build();
+    few.unwrap().block_on(async {
+        let target = Target::answering(200, "ok").await;
+        let journey = Journey::with(target, &[("workers", "1")], &[]).await;
+        let long = vec![b'x'; 20 << 20];
+        journey.through().post("/", &long).await;
+        let id = stored(&journey.relay, 1).await[0]["id"].as_str().unwrap().to_owned();
+        let asked = Written::request("GET", format!("/api/v1/events/{id}/body"))
+            .field("Host", "relay")
+            .field("Authorization", format!("Bearer {}", journey.relay.admin));
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            let mut reader = Connection::to(journey.relay.address).await;
+            reader.send(asked.bytes()).await;
+            assert_eq!(reader.head().await.unwrap().status(), 200);
+            readers.push(reader);
+        }
+        assert_eq!(journey.through().post("/", &long).await.status(), 200);
+        stored(&journey.relay, 2).await;
+        for reader in &mut readers {
+            assert!(reader.exactly(long.len()).await.unwrap() == long, "it comes whole");
+        }
+    });
 }
 
 #[tokio::test]

@@ -84,11 +84,11 @@ pub(super) async fn body(
         }
         Body::Spooled(file) => {
             let (pieces, waiting) = mpsc::channel(WAITING_MAX);
-            tokio::task::spawn_blocking(move || {
+            tokio::spawn(async move {
                 let mut at = 0;
-                while let Ok(piece) = file.read(at, PIECE) {
+                while let Ok(piece) = file.piece(at, PIECE).await {
                     at += piece.len() as u64;
-                    if piece.is_empty() || pieces.blocking_send(piece).is_err() {
+                    if piece.is_empty() || pieces.send(piece).await.is_err() {
                         return;
                     }
                 }
@@ -113,8 +113,7 @@ pub(super) async fn whole_body(api: &Api, id: EventId) -> Result<Option<Bytes>, 
         Some((_, Body::Absent(0))) => Ok(Some(Bytes::new())),
         Some((_, Body::Spooled(file))) => {
             let length = usize::try_from(file.len()).unwrap_or(usize::MAX);
-            let read = tokio::task::spawn_blocking(move || file.read(0, length)).await;
-            let read = read.map_err(std::io::Error::other).and_then(|read| read);
+            let read = file.piece(0, length).await;
             read.map(Some).map_err(|e| Refused::new(Code::StoreUnavailable, e.to_string()))
         }
         Some((_, Body::Absent(_))) | None => Ok(None),
