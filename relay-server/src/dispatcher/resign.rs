@@ -14,9 +14,6 @@ use crate::endpoint::EndpointId;
 use crate::store::records::Purpose;
 use crate::store::spool::Spooled;
 
-/// How much of a file is hashed at once, in bytes.
-const PIECE: usize = 256 * 1024;
-
 /// A body above this many bytes is hashed on a thread of its own.
 const LARGE: usize = 64 * 1024;
 
@@ -81,13 +78,6 @@ impl Dispatcher {
 }
 
 fn sign_file(mut signing: Signing, file: &Spooled) -> std::io::Result<String> {
-    let mut at = 0;
-    loop {
-        let piece = file.read(at, PIECE)?;
-        if piece.is_empty() {
-            return Ok(signing.end());
-        }
-        at += piece.len() as u64;
-        signing.update(&piece);
-    }
+    file.each(|bytes| signing.update(bytes))?;
+    Ok(signing.end())
 }

@@ -19,8 +19,8 @@ use crate::durable::{keep_name, make_folder};
 /// Bodies above this many bytes are spooled. Smaller ones ride in the database, where a group commit takes many at once.
 pub const SPOOL_ABOVE: usize = 256 * 1024;
 
-/// How much of a file is read at once to see whether it is sound, in bytes.
-const CHECKED_AT_ONCE: usize = 256 * 1024;
+/// How much of a file is shown at once to who only looks through it, in bytes.
+const SEEN_AT_ONCE: usize = 16 * 1024;
 
 /// The directory of spooled bodies.
 #[derive(Debug)]
@@ -191,13 +191,25 @@ impl Spooled {
             return false;
         }
         let Some(sum) = sum else { return true };
-        let (mut read, mut at) = (crc32fast::Hasher::new(), 0);
+        let mut read = crc32fast::Hasher::new();
+        self.each(|bytes| read.update(bytes)).is_ok() && read.finalize() == sum
+    }
+
+    /// Shows all of it, part by part, from the beginning. Blocking.
+    ///
+    /// # Errors
+    /// When the disk does not give it.
+    pub fn each(&self, mut see: impl FnMut(&[u8])) -> io::Result<()> {
+        let (mut at, length) = (0, self.len());
+        // On the stack, for the same reason as in `piece`.
+        let mut buffer = [0; SEEN_AT_ONCE];
         while at < length {
-            let Ok(bytes) = self.read(at, CHECKED_AT_ONCE) else { return false };
-            read.update(&bytes);
-            at += bytes.len() as u64;
+            let there = usize::try_from(length - at).unwrap_or(usize::MAX).min(SEEN_AT_ONCE);
+            self.file.read_exact_at(&mut buffer[..there], at)?;
+            see(&buffer[..there]);
+            at += there as u64;
         }
-        read.finalize() == sum
+        Ok(())
     }
 
     /// Makes it durable under its final name. Blocking.
