@@ -26,18 +26,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::now_ms;
-use crate::delivery::Content;
 use crate::endpoint::settings::{Fallback, Reply as ReplyMode};
 use crate::endpoint::{Directory, Endpoint};
 use crate::event::Head;
 use crate::problem::Code;
 use crate::router::Router;
-use crate::store::spool::Spooled;
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 use kept::InLine;
-use plan::Plan;
 use queue::Queues;
 use record::Record;
 use underway::Underway;
@@ -80,31 +76,6 @@ pub struct Arrived {
     pub since: Instant,
 }
 
-impl Arrived {
-    /// The plan for it.
-    async fn plan(&self) -> Plan {
-        match &self.payload {
-            Payload::Whole { bytes, .. } => self.plan_by(&Content::new(bytes)),
-            Payload::Growing(..) => self.plan_by(&Content::elsewhere()),
-            Payload::Stored(file, _) => Box::pin(self.plan_by_file(file)).await,
-        }
-    }
-
-    fn plan_by(&self, content: &Content<'_>) -> Plan {
-        let size = self.payload.len().unwrap_or(0);
-        Plan::of(&self.endpoint.settings, &self.head, content, size, now_ms())
-    }
-
-    /// The plan by a body in a file: it is looked at on a thread of its own.
-    async fn plan_by_file(&self, file: &Arc<Spooled>) -> Plan {
-        let (endpoint, head) = (Arc::clone(&self.endpoint), Arc::clone(&self.head));
-        let file = Arc::clone(file);
-        let look = move || plan::of_file(&endpoint.settings, &head, &file, now_ms());
-        let looked = tokio::task::spawn_blocking(look).await;
-        looked.unwrap_or_else(|_| self.plan_by(&Content::elsewhere()))
-    }
-}
-
 impl Dispatcher {
     /// A dispatcher over this store and this router, for these endpoints with these secrets; what it takes from queues takes
     /// at most so many bytes of memory.
@@ -141,11 +112,8 @@ impl Dispatcher {
     #[must_use]
     pub fn wants_whole(&self, endpoint: &Endpoint) -> bool {
         let settings = &endpoint.settings;
-        let filters = settings.filters.values().chain(&settings.filter);
         let trusts = settings.verify.is_some() || settings.resign;
-        trusts
-            || settings.keeps_first()
-            || filters.into_iter().any(crate::delivery::Filter::reads_body)
+        trusts || settings.keeps_first() || settings.filters_by_body()
     }
 
     /// Takes an event, and says what its provider is to be told.
@@ -216,6 +184,11 @@ impl crate::endpoint::Settings {
     fn keeps_first(&self) -> bool {
         let ordered = self.order != crate::endpoint::settings::Order::None;
         self.reply == ReplyMode::Ack || ordered || self.dedup.is_some()
+    }
+
+    /// Whether a filter looks into the body.
+    fn filters_by_body(&self) -> bool {
+        self.filters.values().chain(&self.filter).any(crate::delivery::Filter::reads_body)
     }
 
     /// Whether a target's answer of this status is one.

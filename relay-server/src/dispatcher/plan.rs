@@ -1,7 +1,13 @@
 //! What an event will go through, decided once when it comes: which groups get it, in whose turn, and what it repeats.
 
-use relay_protocol::id::Name;
+use std::sync::Arc;
 
+use relay_protocol::id::Name;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::{Arrived, Payload};
+use crate::clock::now_ms;
 use crate::delivery::content::JSON_MAX;
 use crate::delivery::filter::{Verdict, View};
 use crate::delivery::{Content, KeyHash, Selector};
@@ -147,10 +153,48 @@ fn ms(wait: std::time::Duration) -> u64 {
     u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The plan for an event whose body is in a file: read, if it is not too large to be looked at. Blocking.
-pub(super) fn of_file(settings: &Settings, head: &Head, file: &Spooled, now_ms: u64) -> Plan {
-    let (size, most) = (file.len(), JSON_MAX);
-    let body = if size <= most as u64 { file.read(0, most).ok() } else { None };
-    let content = body.as_deref().map_or_else(Content::elsewhere, Content::new);
-    Plan::of(settings, head, &content, size, now_ms)
+/// How many bodies are looked into at once: as JSON each takes some ten times its size for a moment.
+static LOOKS: Semaphore = Semaphore::const_new(4);
+
+impl Arrived {
+    /// The plan for it.
+    pub(super) async fn plan(&self) -> Plan {
+        match &self.payload {
+            Payload::Whole { bytes, .. } => self.plan_by(&Content::new(bytes)),
+            Payload::Stored(file, _) if looks_inside(&self.endpoint.settings, file.len()) => {
+                Box::pin(self.plan_by_file(file)).await
+            }
+            Payload::Growing(..) | Payload::Stored(..) => self.plan_by(&Content::elsewhere()),
+        }
+    }
+
+    fn plan_by(&self, content: &Content<'_>) -> Plan {
+        let size = self.payload.len().unwrap_or(0);
+        Plan::of(&self.endpoint.settings, &self.head, content, size, now_ms())
+    }
+
+    /// The plan by a body in a file: it is looked at on a thread of its own.
+    async fn plan_by_file(&self, file: &Arc<Spooled>) -> Plan {
+        let _turn = LOOKS.acquire().await;
+        let Ok(bytes) = file.piece(0, JSON_MAX).await else {
+            return self.plan_by(&Content::elsewhere());
+        };
+        let (endpoint, head, size) =
+            (Arc::clone(&self.endpoint), Arc::clone(&self.head), file.len());
+        let look =
+            move || Plan::of(&endpoint.settings, &head, &Content::new(&bytes), size, now_ms());
+        let looked = spawn_blocking(look).await;
+        looked.unwrap_or_else(|_| self.plan_by(&Content::elsewhere()))
+    }
+}
+
+/// Whether a body of this size is looked into.
+fn looks_inside(settings: &Settings, size: u64) -> bool {
+    let order = match &settings.order {
+        Order::Key(selector) => Some(selector),
+        Order::None | Order::Endpoint => None,
+    };
+    let mut keys =
+        [order, settings.dedup.as_ref(), settings.collapse.as_ref()].into_iter().flatten();
+    size <= JSON_MAX as u64 && (settings.filters_by_body() || keys.any(Selector::reads_body))
 }
