@@ -16,8 +16,8 @@ use relay_server::config::{Problems, gather};
 use relay_server::store::records::{Actor, Scope};
 use relay_server::store::{OpenError, Store, upkeep};
 use relay_server::vault::{HOW_TO, SealKey, beside};
+use relay_server::workers::runtime;
 use relay_server::{Config, Server};
-use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -190,11 +190,6 @@ fn take_open_files() {
             "few files may be open, one for each agent's line and each caller: raise the limit (LimitNOFILE=, ulimit -n)"
         );
     }
-}
-
-/// One thread: what one request needs wakes there, which costs half of what waking across threads does.
-fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
 }
 
 async fn init(args: StoreArgs, key_file: Option<PathBuf>) -> Result<(), Failure> {

@@ -9,11 +9,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 /// How many connections may wait to be accepted.
 pub const BACKLOG: i32 = 4096;
+
+/// How many threads a worker has for what would hold it up, which is files mostly: more than any disk does at once, and few
+/// enough to bear what each keeps of its memory.
+const OTHERS_MAX: usize = 32;
 
 thread_local! {
     static HERE: Cell<usize> = const { Cell::new(0) };
@@ -23,6 +27,14 @@ thread_local! {
 #[must_use]
 pub fn here() -> usize {
     HERE.get()
+}
+
+/// A runtime on one thread: what one request needs wakes there, which costs half of what waking across threads does.
+///
+/// # Errors
+/// When the system gives none.
+pub fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().max_blocking_threads(OTHERS_MAX).enable_all().build()
 }
 
 /// All workers that run.
@@ -42,7 +54,7 @@ impl Workers {
         let (mut handles, mut threads) = (vec![Handle::current()], Vec::new());
         let stop = CancellationToken::new();
         for number in 1..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime = runtime()?;
             handles.push(runtime.handle().clone());
             let stopped = stop.clone();
             let run = move || {

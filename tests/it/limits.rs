@@ -1,14 +1,19 @@
 //! What is too large, too slow or too much is refused, and the refusal is heard.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relay_server::ingress::intake::GATHER;
+use relay_tests::agent::{Agent, Wanted};
+use relay_tests::cost::memory;
+use relay_tests::fast_target;
 use relay_tests::journey::Journey;
 use relay_tests::provider::Provider;
 use relay_tests::raw::{Connection, Written, chunk};
 use relay_tests::relay::Relay;
 use relay_tests::target::Target;
 use relay_tests::wait::{slow, soon, until};
+use tokio::task::JoinSet;
 
 use super::errors::assert_problem;
 
@@ -224,4 +229,31 @@ async fn a_large_body_waits_in_a_file_and_not_in_memory() {
     target.send(Written::answer(200).body("done").bytes()).await;
     assert_eq!(caller.await.unwrap().text(), "done");
     until("the memory comes back", async || journey.relay.in_flight() == 0).await;
+}
+
+#[tokio::test]
+async fn many_large_bodies_at_a_time_leave_little_memory_behind() {
+    /// How many there are at a time, of how many bytes, and what may be left of all that.
+    const SENDERS: usize = 100;
+    const SIZE: usize = 2 << 20;
+    const LEFT_MAX: u64 = SENDERS as u64 * (SIZE as u64) / 2;
+    let mut relay = Relay::program(&[]).await;
+    let endpoint = relay.endpoint("story").await;
+    let target = format!("http://{}", fast_target::start());
+    let wanted = Wanted::for_one(&relay.url(), &relay.token(&["story"]).await, "story", &target);
+    let _agent = Agent::start(&wanted).await;
+    let before = memory(relay.process().id());
+    let body = Arc::new(vec![7; SIZE]);
+    let mut senders = JoinSet::new();
+    for _ in 0..SENDERS {
+        let (mut provider, body) = (relay.provider(&endpoint), Arc::clone(&body));
+        senders.spawn(async move {
+            for _ in 0..5 {
+                assert_eq!(provider.post("/", &*body).await.status(), 200);
+            }
+        });
+    }
+    senders.join_all().await;
+    let left = memory(relay.process().id()).saturating_sub(before);
+    assert!(left < LEFT_MAX, "{left} bytes");
 }
