@@ -69,7 +69,7 @@ fn built() -> Vec<Package> {
     let host = told.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
-    cargo.args(["metadata", "--format-version=1", "--locked", "--offline", "--filter-platform"]);
+    cargo.args(["metadata", "--format-version=1", "--locked", "--filter-platform"]);
     let told = cargo.arg(host).output().unwrap();
     assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
     let Built { mut packages, resolve } = serde_json::from_slice(&told.stdout).unwrap();
