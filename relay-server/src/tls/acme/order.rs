@@ -36,8 +36,12 @@ pub(super) async fn order(
 ) -> Result<Issued, Error> {
     let identifiers: Vec<Identifier> = names.iter().cloned().map(Identifier::Dns).collect();
     let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
-    answer(&mut order, kinds, challenges).await?;
-    match order.poll_ready(&ASKING).await {
+    let ready = match answer(&mut order, kinds, challenges).await {
+        Ok(()) => order.poll_ready(&ASKING).await,
+        // A server that looks at once tells what it has found when it is told that it may look, but not at which name.
+        Err(error) => Err(error),
+    };
+    match ready {
         Ok(OrderStatus::Ready) => {}
         Ok(_) => return Err(why_not(&mut order).await),
         Err(error @ Error::Api(_)) => return Err(worse(error, why_not(&mut order).await)),
