@@ -8,6 +8,7 @@ use relay_protocol::hello::Hello;
 use relay_protocol::limits::{CREDIT_LIMIT, DATA_MAX, FRAME_MAX, LINE_CREDIT};
 use relay_protocol::reason::close;
 use relay_tests::agent::{Agent, Wanted};
+use relay_tests::cost::memory;
 use relay_tests::process::Process;
 use relay_tests::raw::Connection;
 use relay_tests::relay::{Endpoint, Relay};
@@ -15,8 +16,6 @@ use relay_tests::target::Target;
 use relay_tests::wait::{slow, soon, until};
 use relay_tests::wire::hello;
 use tokio::task::JoinSet;
-
-use super::wire_idle::memory;
 
 /// WebSocket opcodes (RFC 6455 §5.2).
 const TEXT: u8 = 1;
@@ -298,12 +297,12 @@ async fn nothing_is_left_of_thousands_of_attacks() {
         attack_for(&scene, rounds() / 3).await;
         scene.all_is_well().await;
         if part == 0 {
-            third = memory(scene.relay.process());
+            third = memory(scene.relay.process().id());
             files = open_files(scene.relay.process());
         }
     }
     let process = scene.relay.process();
-    let growth = memory(process).saturating_sub(third);
+    let growth = memory(process.id()).saturating_sub(third);
     assert!(growth < GROWTH, "{growth} bytes more after {} rounds", rounds());
     until("every file is closed", async || open_files(process) <= files + FILES).await;
 }
@@ -349,13 +348,13 @@ async fn nothing_is_left_of_agents_that_go_between_request_and_answer() {
             assert_eq!(all, [502; AT_A_TIME]);
         }
         if part == 0 {
-            third = memory(relay.process());
+            third = memory(relay.process().id());
             files = open_files(relay.process());
         }
     }
     until("no agent is left", async || relay.agents("story").await == 0).await;
     let process = relay.process();
-    let growth = memory(process).saturating_sub(third);
+    let growth = memory(process.id()).saturating_sub(third);
     assert!(growth < GROWTH, "{growth} bytes more after {} rounds", rounds());
     until("every file is closed", async || open_files(process) <= files + FILES).await;
 }

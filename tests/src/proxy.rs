@@ -13,9 +13,6 @@ use crate::place::Place;
 use crate::process::Process;
 use crate::wait::until;
 
-/// How often a proxy is started anew because somebody has taken its port meanwhile.
-const STARTS_MAX: usize = 3;
-
 /// A proxy that runs.
 #[derive(Debug)]
 pub struct Proxy {
@@ -95,22 +92,19 @@ impl Proxy {
             eprintln!("skipped, {name} is not installed: {story}");
             return None;
         }
-        for _ in 0..STARTS_MAX {
-            // These programs take no port 0.
-            let (place, folder) = (Place::fresh(), Folder::fresh());
-            let mut command = Command::new(name);
-            command.args(arguments(place.port(), &folder)).kill_on_drop(true);
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            let mut program = Process::start(&mut command);
-            let there = async || TcpStream::connect(place.address()).await.is_ok();
-            while !program.ends_within(Duration::from_millis(20)).await {
-                if there().await {
-                    return Some(Self { place, program, folder });
-                }
+        // These programs take no port 0.
+        let (place, folder) = (Place::fresh(), Folder::fresh());
+        let mut command = Command::new(name);
+        command.args(arguments(place.port(), &folder)).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut program = Process::start(&mut command);
+        let there = async || TcpStream::connect(place.address()).await.is_ok();
+        while !program.ends_within(Duration::from_millis(20)).await {
+            if there().await {
+                return Some(Self { place, program, folder });
             }
-            eprintln!("{name} has ended at once: {}", program.said());
         }
-        panic!("{name} does not start")
+        panic!("{name} has ended at once: {}", program.said())
     }
 
     /// Where it listens.
